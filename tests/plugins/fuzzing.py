@@ -1,0 +1,9 @@
+"""Hypothesis for a busy machine: no time limit per example; ``HYPOTHESIS_PROFILE=long`` looks harder."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("default"), max_examples=5_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
