@@ -1,0 +1,111 @@
+# `make` alone lists the targets. All that is needed is make, Python 3.11 or later with venv and pip.
+
+PYTHON  ?= python3
+VENV    ?= .venv
+WORKERS ?= 2
+ARGS    ?=
+
+BIN     := $(VENV)/bin
+PY      := $(BIN)/python
+BUILD   := .build
+# Whatever changes what the tests see. `make check` runs the tests again only if one of these is newer than the last run.
+SOURCES := $(shell find src transports tests scripts examples protos docs -type f -not -path '*/__pycache__/*' 2>/dev/null) \
+           $(wildcard pyproject.toml README.md)
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lint types imports diagrams diagrams-check protos protos-check coverage gate \
+        requirements requirements-check format clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# -- environments: made once, and again when pyproject.toml changes ----------------------------------------------------
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "duplexcore needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	       "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-demo: pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --editable '.[cli,trio]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --editable '.[dev]'
+	@touch $(VENV)/.installed-demo $@
+
+# protoc of the oldest protobuf that the project supports: newer ones make code that older runtimes refuse.
+.venv-protos/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-protos
+	@.venv-protos/bin/python -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["protos"]))' \
+	  > .venv-protos/requirements.txt
+	.venv-protos/bin/python -m pip install --quiet --requirement .venv-protos/requirements.txt
+	@touch $@
+
+# -- the two commands to begin with ------------------------------------------------------------------------------------
+
+demo: $(VENV)/.installed-demo ## set up .venv and hold the duplex conversation (ARGS="--backend trio" and the like)
+	@$(BIN)/duplexcore demo $(ARGS)
+
+# Coverage is measured here and judged by `make check`, so that the suite runs once for both.
+test: $(VENV)/.installed-dev ## set up .venv and run the tests, at most 5 minutes on 2 cores (ARGS="-k GOAWAY")
+	@rm -rf $(BUILD)/tested; mkdir -p $(BUILD)
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(WORKERS) $(ARGS)
+	@$(if $(strip $(ARGS)),,touch $(BUILD)/tested)
+
+# -- the gate ----------------------------------------------------------------------------------------------------------
+
+check: lint types imports diagrams-check protos-check coverage gate requirements-check ## the whole gate; runs the tests first if they are not fresh
+	@echo "make check: all good"
+
+$(BUILD)/tested: $(SOURCES) | $(VENV)/.installed-dev
+	$(MAKE) test ARGS=
+
+lint: $(VENV)/.installed-dev ## ruff, rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev ## mypy --strict and pyright
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(PY)
+
+imports: $(VENV)/.installed-dev ## which room may import which
+	$(BIN)/lint-imports
+
+coverage: $(BUILD)/tested ## lines and branches of the engine, each at least 95 %
+	$(PY) scripts/coverage_gate.py
+
+gate: $(VENV)/.installed-dev ## build the wheel, install it into fresh environments, try it
+	$(BIN)/pytest -m gate tests/house
+
+requirements: $(VENV)/.installed-dev ## which requirement and scenario ids have a passing test, which not (as of the last run)
+	@test -f .requirements/results.json || $(MAKE) test ARGS= || true
+	@$(PY) scripts/requirements.py
+
+requirements-check: $(BUILD)/tested ## every id in scope has a passing test
+	$(PY) scripts/requirements.py --check
+
+diagrams: $(VENV)/.installed-dev ## draw the state diagrams in docs/ from the tables
+	$(PY) scripts/state_diagrams.py
+
+diagrams-check: $(VENV)/.installed-dev ## are the diagrams those of the tables?
+	$(PY) scripts/state_diagrams.py --check
+
+protos: .venv-protos/.installed ## generate the protobuf code from protos/
+	.venv-protos/bin/python scripts/protos.py
+
+protos-check: .venv-protos/.installed ## is the generated code that of protos/?
+	.venv-protos/bin/python scripts/protos.py --check
+
+format: $(VENV)/.installed-dev ## let ruff fix and format what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environments and everything that was generated but not committed
+	rm -rf $(VENV) .venv-protos $(BUILD) .requirements .coverage .coverage.* coverage.json dist build \
+	  .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
