@@ -10,11 +10,12 @@ them to .requirements/results.json.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,9 +43,10 @@ def ids_in(text: str) -> list[str]:
     return found
 
 
-def all_ids() -> list[str]:
+@functools.cache
+def all_ids() -> tuple[str, ...]:
     """Every id of both documents."""
-    return [id_ for document in DOCUMENTS for id_ in ids_in(document.read_text(encoding="utf-8"))]
+    return tuple(id_ for document in DOCUMENTS for id_ in ids_in(document.read_text(encoding="utf-8")))
 
 
 def group_of(id_: str) -> str:
@@ -62,12 +64,12 @@ def unknown_scope(entries: Iterable[str], ids: Iterable[str]) -> list[str]:
 class Report:
     """What the last run says about each id."""
 
-    ids: list[str]
+    ids: Sequence[str]
     passed: dict[str, int]
     failed: dict[str, list[str]]
 
     @classmethod
-    def of(cls, ids: list[str], tests: dict[str, dict[str, object]]) -> Report:
+    def of(cls, ids: Sequence[str], tests: dict[str, dict[str, object]]) -> Report:
         """From the tests as the plugin recorded them: node id to ``{"ids": [...], "outcome": ...}``."""
         passed: dict[str, int] = {}
         failed: dict[str, list[str]] = {}

@@ -5,6 +5,7 @@ what it says about these. `make requirements` prints it. An id that no document 
 """
 
 import json
+from collections.abc import Generator
 
 import pytest
 
@@ -18,7 +19,9 @@ def _proved(item: pytest.Item) -> list[str]:
     ids: dict[str, None] = {}
     for marker in item.iter_markers("req"):
         if not marker.args or marker.kwargs or not all(isinstance(id_, str) for id_ in marker.args):
-            raise pytest.UsageError(f'{item.nodeid}: @pytest.mark.req takes ids as text, as in req("FRM-4", "D-13")')
+            raise pytest.Collector.CollectError(
+                f'{item.nodeid}: @pytest.mark.req takes ids as text, as in req("FRM-4", "D-13")'
+            )
         ids.update(dict.fromkeys(marker.args))
     return list(ids)
 
@@ -73,17 +76,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Recorder(), "duplexcore-requirements")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem() -> Generator[None, object, object]:
+    """Look at each test as its module or class is collected, so that a wrong id is an error of that module."""
+    made = yield
     known = set(all_ids())
-    unknown: list[str] = []
-    for item in items:
+    for item in made if isinstance(made, list) else [made]:
+        if not isinstance(item, pytest.Item):
+            continue
         for id_ in _proved(item):
-            if id_ in known:
-                item.user_properties.append((_PROPERTY, id_))
-            else:
-                unknown.append(f"{item.nodeid}: {id_}")
-    if unknown:
-        raise pytest.UsageError(
-            "ids that neither docs/requirements.md nor docs/scenarios.md defines:\n  " + "\n  ".join(unknown)
-        )
+            if id_ not in known:
+                raise pytest.Collector.CollectError(
+                    f"{item.nodeid} names {id_}, which neither docs/requirements.md nor docs/scenarios.md defines"
+                )
+            item.user_properties.append((_PROPERTY, id_))
+    return made
