@@ -1,0 +1,123 @@
+"""What can be set, on either side. Sizes are bytes, times are seconds; every limit has a finite default."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from .metadata import SENSITIVE
+
+__all__ = ["AbuseLimits", "ClientConfig", "ServerConfig"]
+
+MIB = 1024 * 1024
+MIN_WINDOW = 65_535
+MAX_WINDOW = 2**31 - 1
+MAX_MESSAGE = 2**32 - 1
+_AUTHORITY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@%\[\]]*")
+
+
+def check_authority(authority: str) -> str:
+    """The text itself when it can stand in ``:authority`` (RFC 3986 section 3.2); ValueError otherwise (HDR-5)."""
+    if not _AUTHORITY.fullmatch(authority):
+        raise ValueError(f"authority {authority!r} is not a host or host:port")
+    return authority
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbuseLimits:
+    """How much of what costs a peer little and us much is tolerated (SEC-4 to SEC-8); a breach ends the connection."""
+
+    #: PING acks, SETTINGS acks and RST_STREAMs waiting to be written: stop reading, then close.
+    control_frames_stop_reading: int = 10_000
+    control_frames_close: int = 20_000
+    #: Frames per ``period`` of each kind.
+    period: float = 10.0
+    settings_frames: int = 100
+    priority_frames: int = 10_000
+    #: Entries that one SETTINGS frame may carry.
+    settings_entries: int = 32
+    #: DATA frames without payload and END_STREAM: in a row on one stream, and on the connection without progress.
+    empty_data_in_a_row: int = 100
+    empty_data_on_connection: int = 16_384
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What both sides have in common. Raises ValueError for values that can not work."""
+
+    #: A longer message ends the call with RESOURCE_EXHAUSTED (FRM-4, FRM-5).
+    max_receive_message_size: int = 4 * MIB
+    max_send_message_size: int = MAX_MESSAGE
+    #: A call is writable while less than this waits to be framed (FLOW-10).
+    send_buffer: int = 64 * 1024
+    #: Flow-control windows that we grant (FLOW-6).
+    stream_window: int = 256 * 1024
+    connection_window: int = MIB
+    #: SETTINGS_MAX_FRAME_SIZE: the longest frame payload that we accept.
+    max_frame_size: int = 16_384
+    #: Header list sizes: above the first the call fails, above the second the connection (MD-10, MD-11).
+    max_header_list_size: int = 8 * 1024
+    hard_header_list_size: int = 16 * 1024
+    #: From the start until preface and SETTINGS of the peer have come (CONN-3).
+    handshake_timeout: float = 120.0
+    #: Metadata names that HPACK must never index (MD-15).
+    sensitive_metadata: frozenset[str] = SENSITIVE
+    abuse: AbuseLimits = field(default_factory=AbuseLimits)
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("max_receive_message_size", 0, MAX_MESSAGE),
+            ("max_send_message_size", 0, MAX_MESSAGE),
+            ("send_buffer", 1, MAX_WINDOW),
+            ("stream_window", MIN_WINDOW, MAX_WINDOW),
+            ("connection_window", MIN_WINDOW, MAX_WINDOW),
+            ("max_frame_size", 16_384, 2**24 - 1),
+            ("max_header_list_size", 1, MAX_WINDOW),
+            ("hard_header_list_size", self.max_header_list_size, MAX_WINDOW),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}: it must be from {low} to {high}")
+        if self.handshake_timeout <= 0:
+            raise ValueError(f"handshake_timeout is {self.handshake_timeout}: it must be positive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig(Config):
+    """A client's side of a connection."""
+
+    #: ``:authority`` of every call that does not name its own: the target's host and port (HDR-5).
+    authority: str = "localhost"
+    #: ``:scheme``: "https" on TLS (HDR-3).
+    scheme: str = "http"
+    #: Put before the library's own user agent (HDR-11).
+    user_agent: str = ""
+    handshake_timeout: float = 20.0
+    #: Calls that may wait for a free stream (CONN-7).
+    max_waiting_calls: int = 10_000
+
+    def __post_init__(self) -> None:
+        # Not super(): a slotted dataclass is made anew, and the zero-argument form would look in the old class.
+        Config.__post_init__(self)
+        check_authority(self.authority)
+        if self.scheme not in ("http", "https"):
+            raise ValueError(f"scheme is {self.scheme!r}: it must be 'http' or 'https'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig(Config):
+    """A server's side of a connection."""
+
+    #: SETTINGS_MAX_CONCURRENT_STREAMS; a call counts until its handler has finished (CONN-8, CANC-3).
+    max_concurrent_calls: int = 1_000
+    #: Subtypes of ``application/grpc+subtype`` that are served; without a subtype it always is. None: any (HDR-10).
+    content_subtypes: frozenset[str] | None = frozenset({"proto"})
+    #: Refuse requests without ``te: trailers`` (HDR-7).
+    require_te: bool = False
+    #: How long a graceful shutdown waits for the answer to its PING before the final GOAWAY (GOAW-1).
+    drain_ping_timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        Config.__post_init__(self)
+        if self.max_concurrent_calls < 1:
+            raise ValueError(f"max_concurrent_calls is {self.max_concurrent_calls}: it must be at least 1")

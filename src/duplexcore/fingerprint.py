@@ -1,0 +1,70 @@
+"""A digest of an object's state: equal states give equal digests, in any process and however they came about."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from typing import Any, Protocol, runtime_checkable
+
+__all__ = ["fingerprint"]
+
+
+@runtime_checkable
+class _Canonical(Protocol):
+    def fingerprint_state(self) -> object: ...
+
+
+def fingerprint(root: object) -> bytes:
+    """16 bytes. Containers count in their order, sets sorted, objects by class and attributes; functions by name.
+
+    An object may give a canonical state of its own as ``fingerprint_state()``.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    seen: dict[int, int] = {}
+    _walk(root, digest.update, seen, keep=[])
+    return digest.digest()
+
+
+def _walk(value: object, put: Callable[[bytes], object], seen: dict[int, int], keep: list[object]) -> None:
+    match value:
+        case None | bool() | int() | float() | str() | Enum():
+            put(f"{type(value).__name__}:{value!r};".encode("utf-8", "surrogatepass"))
+            return
+        case bytes() | bytearray() | memoryview():
+            put(b"bytes:%d:" % len(value) + bytes(value))
+            return
+    if id(value) in seen:
+        put(b"again:%d;" % seen[id(value)])
+        return
+    if not isinstance(value, tuple):  # tuples are values: equal ones may or may not be one object
+        seen[id(value)] = len(seen)
+        keep.append(value)
+    put(f"{type(value).__name__}(".encode())
+    for part in _parts(value):
+        _walk(part, put, seen, keep)
+    put(b")")
+
+
+def _parts(value: Any) -> Iterable[object]:
+    if isinstance(value, _Canonical):
+        return [value.fingerprint_state()]
+    if isinstance(value, Mapping):
+        return [part for item in value.items() for part in item]
+    if isinstance(value, (list, tuple, deque)):
+        return value
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=repr)
+    if callable(value):
+        return [getattr(value, "__qualname__", type(value).__qualname__)]
+    if isinstance(value, range):
+        return [value.start, value.stop, value.step]
+    return _attributes(value)
+
+
+def _attributes(value: object) -> list[object]:
+    state = value.__getstate__()
+    parts = state if isinstance(state, tuple) else (state,)
+    merged = {name: item for part in parts if isinstance(part, dict) for name, item in part.items()}
+    return [part for name in sorted(merged) for part in (name, merged[name])]

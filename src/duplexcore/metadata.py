@@ -1,0 +1,177 @@
+"""Metadata: an ordered multi-map of names to text, or to bytes for names that end in ``-bin``.
+
+Rules MD-1 to MD-15 (PROTOCOL-HTTP2 "Custom-Metadata").
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, overload
+
+__all__ = ["EMPTY", "Field", "Metadata", "MetadataLike", "Value"]
+
+Value = str | bytes
+#: One header field as it is on the wire: lower-case name, value.
+Field = tuple[bytes, bytes]
+
+_NAME = re.compile(r"[0-9a-z_.\-]+")
+_TEXT = re.compile(r"[ -~]*")
+_TEXT_BYTES = re.compile(rb"[ -~]*")
+_PADDING = (b"", b"", b"==", b"=")
+
+#: Names that the library itself reads or writes: hidden from incoming metadata (MD-9).
+HIDDEN: Final = frozenset(
+    {
+        b"te",
+        b"content-type",
+        b"content-length",
+        b"host",
+        b"user-agent",
+        b"grpc-timeout",
+        b"grpc-encoding",
+        b"grpc-accept-encoding",
+        b"grpc-status",
+        b"grpc-message",
+        b"grpc-message-type",
+    }
+)
+#: Names that applications may not set (MD-2): HIDDEN, those tied to a connection, and all of ``grpc-*`` but ALLOWED.
+FORBIDDEN: Final = frozenset(name.decode() for name in HIDDEN) | {
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+}
+#: Reserved names that applications may set (MD-3); the last two on servers only.
+ALLOWED: Final = frozenset({"grpc-trace-bin", "grpc-tags-bin"})
+ALLOWED_ON_SERVERS: Final = ALLOWED | {"grpc-retry-pushback-ms", "grpc-status-details-bin"}
+SENSITIVE: Final = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
+
+
+class Metadata(Sequence[tuple[str, Value]]):
+    """An immutable ordered multi-map; also a sequence of ``(name, value)`` pairs.
+
+    Made from a mapping or from pairs. Names become lower-case; nothing else is checked here, but when it is sent.
+    Values of names that end in ``-bin`` are ``bytes``, all others ``str``. A received value that is not printable
+    ASCII stays ``bytes`` (MD-7) and can not be sent on: see `echoable`.
+    """
+
+    __slots__ = ("_pairs",)
+    _pairs: tuple[tuple[str, Value], ...]
+
+    def __init__(self, pairs: MetadataLike = ()) -> None:
+        if isinstance(pairs, Metadata):
+            self._pairs = pairs._pairs
+        else:
+            items: Iterable[tuple[str, Value]] = pairs.items() if isinstance(pairs, Mapping) else pairs
+            self._pairs = tuple((name.lower(), value) for name, value in items)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[str, Value]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Metadata: ...
+    def __getitem__(self, index: int | slice) -> tuple[str, Value] | Metadata:
+        return self._pairs[index] if isinstance(index, int) else Metadata(self._pairs[index])
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[tuple[str, Value]]:
+        return iter(self._pairs)
+
+    def __contains__(self, item: object) -> bool:
+        """Whether a name (``str``) or a whole pair is present."""
+        return any(name == item for name, _ in self._pairs) if isinstance(item, str) else item in self._pairs
+
+    def __eq__(self, other: object) -> bool:
+        return self._pairs == other._pairs if isinstance(other, Metadata) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._pairs)
+
+    def __add__(self, other: MetadataLike) -> Metadata:
+        return Metadata((*self._pairs, *Metadata(other)))
+
+    def get(self, name: str, default: Value | None = None) -> Value | None:
+        """The first value of a name, or the default."""
+        return next((value for key, value in self._pairs if key == name), default)
+
+    def all(self, name: str) -> list[Value]:
+        """Every value of a name, in order."""
+        return [value for key, value in self._pairs if key == name]
+
+    def echoable(self) -> Metadata:
+        """What of it can be sent as it stands: without the values that came as raw bytes under a text name."""
+        return Metadata([pair for pair in self._pairs if isinstance(pair[1], bytes) == pair[0].endswith("-bin")])
+
+    def __repr__(self) -> str:
+        shown = [(name, "[redacted]" if name in SENSITIVE else value) for name, value in self._pairs]
+        return f"Metadata({shown!r})"
+
+
+MetadataLike = Metadata | Mapping[str, Value] | Iterable[tuple[str, Value]]
+EMPTY: Final = Metadata()
+
+
+class InvalidMetadataError(ValueError):
+    """Metadata that can not be sent, or bytes that are not metadata; the text says which and why."""
+
+
+def encode_metadata(metadata: MetadataLike, allowed: frozenset[str] = ALLOWED) -> list[Field]:
+    """Outgoing metadata as header fields (MD-1 to MD-4).
+
+    Raises `InvalidMetadataError` when a name or value can not be sent; nothing is dropped silently.
+    """
+    fields: list[Field] = []
+    for name, value in Metadata(metadata):
+        if not _NAME.fullmatch(name):
+            raise InvalidMetadataError(f"metadata name {name!r}: use only 0-9, a-z, '_', '-' and '.'")
+        if name in FORBIDDEN or (name.startswith("grpc-") and name not in allowed):
+            raise InvalidMetadataError(f"metadata name {name!r} is reserved by gRPC or HTTP/2: choose another")
+        if name.endswith("-bin"):
+            if not isinstance(value, bytes):
+                raise InvalidMetadataError(f"metadata {name!r}: names that end in '-bin' take bytes, not text")
+            fields.append((name.encode(), binascii.b2a_base64(value, newline=False).rstrip(b"=")))
+        elif not isinstance(value, str) or not _TEXT.fullmatch(value):
+            raise InvalidMetadataError(
+                f"metadata {name!r}: the value must be text of printable ASCII; other bytes need a name in '-bin'"
+            )
+        else:
+            fields.append((name.encode(), value.encode()))
+    return fields
+
+
+def decode_metadata(fields: Iterable[Field]) -> Metadata:
+    """Received header fields as metadata, those that the library reads itself left out (MD-5 to MD-9).
+
+    Raises `InvalidMetadataError` when a ``-bin`` value is not base64.
+    """
+    pairs: list[tuple[str, Value]] = []
+    for name, value in fields:
+        if name in HIDDEN or name.startswith(b":"):
+            continue
+        key = name.decode("latin-1")
+        if name.endswith(b"-bin"):
+            pairs.extend((key, _decode_binary(key, part)) for part in value.split(b","))
+        else:
+            pairs.append((key, value.decode() if _TEXT_BYTES.fullmatch(value) else value))
+    return Metadata(pairs)
+
+
+def _decode_binary(name: str, part: bytes) -> bytes:
+    digits = part.strip(b" ")
+    digits = digits[: len(digits) - min(2, len(digits) - len(digits.rstrip(b"=")))]
+    try:
+        if len(digits) % 4 == 1:
+            raise ValueError("its length is 1 more than a multiple of 4")
+        return binascii.a2b_base64(digits + _PADDING[len(digits) % 4], strict_mode=True)
+    except ValueError as error:
+        raise InvalidMetadataError(f"metadata {name!r} is not base64: {error}") from None
+
+
+def field_list_size(fields: Iterable[Field]) -> int:
+    """The size of a header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 6.5.2, MD-10): bytes."""
+    return sum(len(name) + len(value) + 32 for name, value in fields)
