@@ -1,0 +1,281 @@
+"""What both sides of a call have in common: the queues, the flow of bytes through them, and the one end."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..config import Config
+from ..errors import LocalProtocolError, MessageTooLargeError
+from ..metadata import EMPTY, Metadata
+from ..status import ErrorCode, Status, StatusCode
+from .events import CallEnded, CallEvent, Message, Origin
+from .framing import PREFIX, MessageDecoder, frame_message
+from .tables import SEND, Fault, Receive, Say, Send
+
+if TYPE_CHECKING:
+    from .lane import Block, Lane
+
+__all__: list[str] = []
+
+
+class CallOwner(Protocol):
+    """Who hears that a call has something to say: the connection."""
+
+    def call_readable(self, call: Any) -> None: ...
+
+    def call_writable(self, call: Any) -> None: ...
+
+    def call_ended(self, call: Any) -> None: ...
+
+
+class Reader(IntEnum):
+    """What is known of the one who takes messages. UNASKED: nothing yet; WAITING: it found nothing to take;
+    ANNOUNCED: it was told to look."""
+
+    UNASKED = 0
+    WAITING = 1
+    ANNOUNCED = 2
+
+
+class Call:
+    """One gRPC call, without what carries it. See `ClientCall` and `ServerCall`."""
+
+    __slots__ = (
+        "_cut",
+        "_decoder",
+        "_early",
+        "_inbox",
+        "_lane",
+        "_outbox",
+        "_owner",
+        "_reader",
+        "_single",
+        "_spare",
+        "_unsent",
+        "config",
+        "context",
+        "deadline",
+        "ended",
+        "method",
+        "receive_state",
+        "send_state",
+    )
+
+    def __init__(self, method: str, lane: Lane, owner: CallOwner, config: Config) -> None:
+        #: ``/package.Service/Method``, as it is on the wire.
+        self.method = method
+        self.config = config
+        #: Absolute, on the clock whose readings are handed in as ``now``; None: no deadline.
+        self.deadline: float | None = None
+        self.send_state = Send.IDLE
+        self.receive_state = Receive.IDLE
+        #: The outcome, known as soon as it has come, whether or not anyone has read up to it.
+        self.ended: CallEnded | None = None
+        #: Free for the driver's use; neither pickled nor looked at.
+        self.context: Any = None
+
+        self._lane = lane
+        self._owner = owner
+        self._decoder = MessageDecoder(config.max_receive_message_size)
+        self._inbox: deque[bytes | CallEvent] = deque()
+        self._reader = Reader.UNASKED
+        self._early = 0  # bytes of the next message that were credited before it was taken
+        self._single = False  # exactly one message is expected,
+        self._spare: bytes | None = None  # kept here until the peer's end shows that it was the only one
+        self._outbox: deque[bytes] = deque()  # whole messages, with their prefixes
+        self._unsent = 0  # bytes in the outbox
+        self._cut = 0  # bytes of its first message that are framed already
+
+    # --- the application's side ---------------------------------------------------------------------------------
+
+    @property
+    def writable(self) -> bool:
+        """Whether `send_message` takes a message now (FLOW-10)."""
+        return self._unsent < self.config.send_buffer and self.send_state < Send.CLOSED
+
+    def send_message(self, payload: bytes | bytearray | memoryview) -> bool:
+        """Queues one message, whole. False: the call has ended already, see `ended`.
+
+        Raises `LocalProtocolError` after the send half was closed or while the call is not writable (wait for
+        `CallWritable`), `MessageTooLargeError` above ``max_send_message_size``.
+        """
+        size = len(payload)
+        if size > self.config.max_send_message_size:
+            raise MessageTooLargeError(
+                f"a message of {size} bytes is above max_send_message_size, {self.config.max_send_message_size}"
+            )
+        following = self._may_say(Say.MESSAGE)
+        if following is Send.ENDED:
+            return False
+        if self._unsent >= self.config.send_buffer:
+            raise LocalProtocolError("the send buffer is full: wait for CallWritable before the next message")
+        self.send_state = following
+        if self._unsent == 0:
+            self._lane.wants_write()
+        self._outbox.append(frame_message(payload))
+        self._unsent += size + PREFIX
+        return True
+
+    def take_message(self) -> bytes | None:
+        """The next message; None when none waits. What stands before it in the queue (the client's
+        `InitialMetadata`) is passed over; `HalfClosed` and `CallEnded` are left for `next_event`."""
+        inbox = self._inbox
+        while inbox:
+            head = inbox[0]
+            if isinstance(head, bytes):
+                inbox.popleft()
+                self._took(head)
+                return head
+            if not self._passed_over(head):
+                return None
+            inbox.popleft()
+        self._found_nothing()
+        return None
+
+    def next_event(self) -> CallEvent | None:
+        """The next event; None when none waits."""
+        if not self._inbox:
+            self._found_nothing()
+            return None
+        head = self._inbox.popleft()
+        if isinstance(head, bytes):
+            self._took(head)
+            return Message(head)
+        return head
+
+    # --- states and the end --------------------------------------------------------------------------------------
+
+    def _may_say(self, what: Say) -> Send:
+        following = SEND.get((self.send_state, what))
+        if following is None:
+            raise LocalProtocolError(_MISUSE[what])
+        return following
+
+    def _end(self, ended: CallEnded) -> None:
+        """The one place where a call ends; what comes later changes nothing."""
+        if self.ended is not None:
+            return
+        self.ended = ended
+        self.send_state = SEND[self.send_state, Say.END]
+        self.receive_state = Receive.ENDED
+        self._spare = None
+        self._outbox.clear()
+        self._unsent = self._cut = 0
+        self._put(ended)
+        self._owner.call_ended(self)
+
+    # --- bytes in ------------------------------------------------------------------------------------------------
+
+    def _receive(self, data: bytes) -> Fault | None:
+        """Puts the messages that ``data`` completes into the inbox; the fault that ended the direction, if one did."""
+        messages = self._decoder.feed(data)
+        if self._single:
+            for message in messages:
+                if self._spare is not None:
+                    return self._too_many()
+                self._spare = message
+                self._early = 0
+        elif messages:
+            self._inbox.extend(messages)
+            self._announce()
+        if self._decoder.buffered and not messages:
+            if self._reader is Reader.WAITING:
+                self._credit_unfinished()
+            elif self._reader is Reader.UNASKED:
+                self._announce()  # it must ask for a message that is larger than the window to come through
+        return self._decoder.fault
+
+    def _too_many(self) -> Fault:
+        raise NotImplementedError
+
+    def _put(self, event: CallEvent) -> None:
+        self._inbox.append(event)
+        self._announce()
+
+    def _announce(self) -> None:
+        if self._reader is not Reader.ANNOUNCED:
+            self._reader = Reader.ANNOUNCED
+            self._owner.call_readable(self)
+
+    def _passed_over(self, event: CallEvent) -> bool:
+        return False
+
+    def _took(self, message: bytes) -> None:
+        owed = len(message) + PREFIX - self._early
+        self._early = 0
+        if owed:
+            self._lane.consumed(owed)
+
+    def _found_nothing(self) -> None:
+        self._reader = Reader.WAITING
+        self._credit_unfinished()
+
+    def _credit_unfinished(self) -> None:
+        """A reader waits for a message that may be larger than the window: its bytes are credited as they come, up
+        to the message limit, which the decoder has checked (FLOW-4)."""
+        owed = self._decoder.buffered - self._early
+        if owed > 0:
+            self._early += owed
+            self._lane.consumed(owed)
+
+    # --- bytes out -----------------------------------------------------------------------------------------------
+
+    @property
+    def _mid_message(self) -> bool:
+        """Whether a message is on the wire in part."""
+        return self._cut > 0
+
+    def _pull_payload(self, room: int) -> bytes:
+        """Up to ``room`` bytes of the waiting messages: small ones share a frame, large ones are cut."""
+        outbox, parts, was_writable = self._outbox, [], self.writable
+        left = room
+        while outbox and left > 0:
+            message = outbox[0]
+            size = len(message) - self._cut
+            if size <= left:
+                parts.append(message[self._cut :] if self._cut else message)
+                outbox.popleft()
+                self._cut = 0
+                left -= size
+            else:
+                parts.append(message[self._cut : self._cut + left])
+                self._cut += left
+                left = 0
+        self._unsent -= room - left
+        if not was_writable and self.writable:
+            self._owner.call_writable(self)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def __repr__(self) -> str:
+        states = f"send={self.send_state.name} receive={self.receive_state.name}"
+        return f"<{type(self).__name__} {self.method or 'unannounced'} {states}>"
+
+    # --- pickling and fingerprints -------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = (name for cls in type(self).__mro__ for name in getattr(cls, "__slots__", ()))
+        return {name: getattr(self, name) for name in names if name != "context"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.context = None
+
+    def fingerprint_state(self) -> object:
+        return self.__getstate__()
+
+
+_MISUSE = {
+    Say.OPENING: "initial metadata can be sent once, before the first message",
+    Say.MESSAGE: "this side has ended its messages: send before half_close() or finish()",
+    Say.HALF_CLOSE: "nothing to half-close: the call has not been opened",
+    Say.FINISH: "the call has its status already: finish() can be said once",
+}
+
+
+def reset_text(code: int, reason: str) -> str:
+    """What the status message says of an RST_STREAM."""
+    name = ErrorCode(code).name if code in ErrorCode.__members__.values() else f"error code {code}"
+    return f"the peer reset the stream with {name}" + (f": {reason}" if reason else "")

@@ -1,0 +1,223 @@
+"""A call as its client sees it."""
+
+from __future__ import annotations
+
+from ..config import ClientConfig
+from ..metadata import EMPTY, Field, Metadata, field_list_size
+from ..status import STATUS_BY_ERROR_CODE, ErrorCode, Status, StatusCode, append_note
+from . import headers
+from .base import Call, CallOwner, reset_text
+from .events import CallEnded, CallEvent, InitialMetadata, Origin
+from .lane import Block, Data, Headers, Lane, Output
+from .tables import CLIENT_RECEIVE, DISORDER, RECEIVE_FAULTS, SEND, Fault, Hear, Receive, Say, Send
+from .timeout import encode_timeout
+
+__all__ = ["ClientCall"]
+
+#: How much of the body of an answer that is not gRPC goes into the status message (ERR-1): bytes.
+BODY_SHOWN = 1024
+
+
+class ClientCall(Call):
+    """A call that this side has opened. Made by `ClientConnection.start_call`, and the value inside its events.
+
+    ``send_message`` and ``half_close`` say, ``take_message`` and ``next_event`` hear, ``cancel`` ends. All of them may be
+    used at any time; after the end they do nothing.
+    """
+
+    __slots__ = ("_authority", "_body", "_custom", "_foreign", "_opened", "_subtype", "initial_metadata")
+
+    def __init__(
+        self,
+        method: str,
+        lane: Lane,
+        owner: CallOwner,
+        config: ClientConfig,
+        *,
+        custom: list[Field],
+        authority: str,
+        deadline: float | None,
+        subtype: str,
+        single_response: bool,
+    ) -> None:
+        super().__init__(method, lane, owner, config)
+        #: What the server sent before its first message; None until it has come.
+        self.initial_metadata: Metadata | None = None
+        self.deadline = deadline
+        self.send_state = SEND[Send.IDLE, Say.OPENING]
+        self._single = single_response
+        self._custom = custom
+        self._authority = authority
+        self._subtype = subtype
+        self._opened = False  # whether the request's headers are framed
+        self._foreign: Status | None = None
+        self._body = b""
+
+    # --- the application's side ---------------------------------------------------------------------------------
+
+    def half_close(self) -> None:
+        """No more messages from this side; the server may go on. A second one is a no-op."""
+        was, self.send_state = self.send_state, self._may_say(Say.HALF_CLOSE)
+        if was is Send.OPEN:
+            self._lane.wants_write()
+
+    def cancel(self, message: str = "cancelled by the client") -> None:
+        """Ends the call now, as CANCELLED, and drops what was not framed (CANC-1, CANC-5)."""
+        self._give_up(Status(StatusCode.CANCELLED, message), Origin.LOCAL, ErrorCode.CANCEL)
+
+    # --- the carrier's side --------------------------------------------------------------------------------------
+
+    def pull(self, room: int, now: float) -> Output | None:
+        if self.ended is not None:
+            return None
+        if not self._opened:
+            return self._open(now)
+        if self._unsent:
+            if room <= 0:
+                return None
+            payload = self._pull_payload(room)
+            return Data(payload, end=self.send_state is Send.CLOSED and not self._unsent)
+        return Data(b"", end=True) if self.send_state is Send.CLOSED else None
+
+    def _open(self, now: float) -> Output | None:
+        if self.deadline is not None and now >= self.deadline:
+            self.on_deadline()
+            return None
+        config = self.config
+        assert isinstance(config, ClientConfig)
+        fields = headers.request_fields(
+            path=self.method,
+            authority=self._authority,
+            scheme=config.scheme,
+            user_agent=config.user_agent,
+            subtype=self._subtype,
+            timeout=None if self.deadline is None else encode_timeout(self.deadline - now),
+            custom=self._custom,
+        )
+        if (size := field_list_size(fields)) > self._lane.header_limit:
+            text = f"metadata of {size} bytes is above the server's limit of {self._lane.header_limit}"
+            self._give_up(Status(StatusCode.INTERNAL, text), Origin.LIBRARY, ErrorCode.CANCEL)
+            return None
+        self._opened = True
+        return Headers(fields)
+
+    def on_deadline(self) -> None:
+        """The deadline has passed: DEADLINE_EXCEEDED, whatever may still come (DUP-12)."""
+        self._give_up(Status(StatusCode.DEADLINE_EXCEEDED, "deadline exceeded"), Origin.LOCAL, ErrorCode.CANCEL)
+
+    def on_headers(self, block: Block, end: bool) -> None:
+        if self.ended is not None:
+            return
+        limit = self.config.max_header_list_size
+        if end:
+            if self._hear(Hear.LAST_HEADERS):
+                self._on_outcome(block, headers.read_outcome(block, limit))
+            return
+        match headers.read_response(block, self._subtype, limit):
+            case headers.Response(metadata, encoding):
+                if self._hear(Hear.HEADERS):
+                    self.initial_metadata = metadata
+                    self._decoder.encoding = encoding
+                    self._put(InitialMetadata(metadata))
+            case headers.ForeignResponse(status):
+                if self._hear(Hear.FOREIGN_HEADERS):
+                    self._foreign = status
+            case headers.BadBlock(status):
+                if self._hear(Hear.HEADERS):
+                    self._give_up(status, Origin.LIBRARY, _reset_for(status))
+
+    def on_data(self, data: bytes) -> None:
+        if self.ended is not None or not self._hear(Hear.DATA):
+            return
+        if self._foreign is not None:
+            self._body += data
+            self._lane.consumed(len(data))
+            if len(self._body) >= BODY_SHOWN:
+                self._end_foreign()
+        elif fault := self._receive(data):
+            self._fail(fault)
+
+    def on_end(self) -> None:
+        if self.ended is None and self._hear(Hear.END):
+            self._end_foreign()
+
+    def on_reset(self, code: int, origin: Origin, reason: str = "", *, unprocessed: bool = False) -> None:
+        if self.ended is not None:
+            return
+        match origin:
+            case Origin.PEER:
+                status = Status(STATUS_BY_ERROR_CODE.get(code, StatusCode.INTERNAL), reset_text(code, reason))
+            case Origin.LIBRARY:
+                status = Status(StatusCode.INTERNAL, reason)
+            case Origin.TRANSPORT | Origin.LOCAL:
+                status = Status(StatusCode.UNAVAILABLE, reason)
+        self._end(CallEnded(status, EMPTY, origin, unprocessed or not self._opened))
+
+    def _passed_over(self, event: CallEvent) -> bool:
+        return isinstance(event, InitialMetadata)
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _hear(self, what: Hear) -> bool:
+        """Whether the table allows it; if not, the call has ended with the fault that the table names."""
+        following = CLIENT_RECEIVE.get((self.receive_state, what))
+        if following is None:
+            self._fail(RECEIVE_FAULTS.get((self.receive_state, what), DISORDER))
+            return False
+        if following is not Receive.ENDED:  # `_end` sets that, once the outcome is known
+            self.receive_state = following
+        return True
+
+    def _on_outcome(self, block: Block, outcome: headers.Outcome | headers.BadBlock) -> None:
+        if isinstance(outcome, headers.BadBlock):
+            self._give_up(outcome.status, Origin.LIBRARY, _reset_for(outcome.status))
+            return
+        status = outcome.status or self._foreign
+        if status is None and self.receive_state is Receive.IDLE:
+            status = headers.foreign_status(block.fields)
+        if status is None:
+            status = Status(StatusCode.UNKNOWN, "the call ended without a grpc-status")
+        if outcome.status is None and self._body:
+            status = append_note(status, self._body[:BODY_SHOWN].decode("utf-8", "replace"))
+        if status.ok:
+            status = self._complete(status)
+        self._finish(CallEnded(status, outcome.metadata, Origin.PEER))
+
+    def _complete(self, status: Status) -> Status:
+        """OK, unless the messages say otherwise; a single response is delivered only now (FRM-8, STAT-15 to STAT-17)."""
+        if self._decoder.buffered:
+            return Status(StatusCode.INTERNAL, "the call ended in the middle of a message")
+        if self._single:
+            if self._spare is None:
+                return Status(StatusCode.UNIMPLEMENTED, "the call ended without the one response that the method has")
+            self._inbox.append(self._spare)
+        return status
+
+    def _too_many(self) -> Fault:
+        text = "more than the one response that the method has"
+        return Fault(StatusCode.UNIMPLEMENTED, ErrorCode.CANCEL, text)
+
+    def _end_foreign(self) -> None:
+        assert self._foreign is not None
+        status = self._foreign
+        if self._body:
+            status = append_note(status, self._body[:BODY_SHOWN].decode("utf-8", "replace"))
+        self._give_up(status, Origin.PEER, ErrorCode.CANCEL)
+
+    def _fail(self, fault: Fault) -> None:
+        self._give_up(Status(fault.code, fault.text), Origin.LIBRARY, fault.reset)
+
+    def _finish(self, ended: CallEnded) -> None:
+        """The server has ended the call: our own half, if still open, is closed without blame (DUP-3)."""
+        self._end(ended)
+        self._lane.abort(ErrorCode.NO_ERROR)
+
+    def _give_up(self, status: Status, origin: Origin, code: ErrorCode) -> None:
+        if self.ended is None:
+            self._end(CallEnded(status, EMPTY, origin, unprocessed=not self._opened))
+            self._lane.abort(code)
+
+
+def _reset_for(status: Status) -> ErrorCode:
+    """What to tell a server whose header block could not be used (MD-8, MD-11)."""
+    return ErrorCode.PROTOCOL_ERROR if status.code is StatusCode.INTERNAL else ErrorCode.CANCEL

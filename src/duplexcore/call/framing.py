@@ -1,0 +1,88 @@
+"""Length-prefixed messages: 1 byte of flags, 4 bytes of length, the body (PROTOCOL-HTTP2, FRM-1 to FRM-6)."""
+
+from __future__ import annotations
+
+from ..status import ErrorCode, StatusCode
+from .tables import Fault
+
+__all__ = ["PREFIX", "MessageDecoder", "frame_message"]
+
+#: Bytes before each message's body.
+PREFIX = 5
+
+
+def frame_message(payload: bytes | bytearray | memoryview) -> bytes:
+    """One uncompressed message with its prefix."""
+    return b"".join((b"\0", len(payload).to_bytes(4, "big"), payload))
+
+
+class MessageDecoder:
+    """Turns the bytes of one direction into messages, however the bytes are cut (FRM-2).
+
+    The length is judged when the prefix is complete, before anything of the body is kept, and memory grows with what
+    came, never with what was announced (FRM-4, FRM-6). After a fault the rest of the direction is ignored.
+    """
+
+    __slots__ = ("_length", "_limit", "_parts", "_prefix", "buffered", "encoding", "fault")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._prefix = b""
+        self._parts: list[bytes] = []
+        self._length: int | None = None
+        #: Bytes of the unfinished message that have come, its prefix included.
+        self.buffered = 0
+        self.fault: Fault | None = None
+        #: The peer's ``grpc-encoding``, for the text of a refusal.
+        self.encoding = ""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The messages that ``data`` completes; those before a fault are among them."""
+        messages: list[bytes] = []
+        at, end = 0, len(data)
+        while at < end and self.fault is None:
+            if self._length is None:
+                taken = PREFIX - len(self._prefix)
+                self._prefix += data[at : at + taken]
+                at += taken
+                if at > end:
+                    break
+                self._length = self._judge_prefix(self._prefix)
+                if self._length is None:
+                    break
+                self.buffered = PREFIX
+            missing = self._length + PREFIX - self.buffered
+            part = data[at : at + missing]
+            at += len(part)
+            if len(part) == missing:
+                messages.append(b"".join((*self._parts, part)) if self._parts else part)
+                self._prefix, self._parts, self._length, self.buffered = b"", [], None, 0
+            elif part:
+                self._parts.append(part)
+                self.buffered += len(part)
+        if self._length is None:
+            self.buffered = len(self._prefix)
+        return messages
+
+    def _judge_prefix(self, prefix: bytes) -> int | None:
+        flags, length = prefix[0], int.from_bytes(prefix[1:], "big")
+        if flags > 1:
+            self._fail(StatusCode.INTERNAL, f"a message has the flags {flags}: only 0 and 1 are defined")
+        elif flags == 1:
+            named = f"compressed with {self.encoding!r}" if self.encoding else "marked as compressed without an encoding"
+            self._fail(StatusCode.INTERNAL, f"a message is {named}: only identity is supported")
+        elif length > self._limit:
+            self._fail(
+                StatusCode.RESOURCE_EXHAUSTED, f"a message of {length} bytes is above the limit of {self._limit}"
+            )
+        else:
+            return length
+        return None
+
+    def _fail(self, code: StatusCode, text: str) -> None:
+        self.fault = Fault(code, ErrorCode.CANCEL, text)
+        self._prefix, self._parts, self._length = b"", [], None
+
+    def fingerprint_state(self) -> tuple[object, ...]:
+        """Its state without the accident of how the bytes were cut."""
+        return (self._prefix, b"".join(self._parts), self.fault)

@@ -1,0 +1,82 @@
+"""The lane boundary: what a call and its carrier say to each other.
+
+A call does not know what carries it: an HTTP/2 stream, or a pair of queues in one process. Nothing about windows,
+padding or stream ids stands above this boundary, nothing about messages, status or trailers below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..metadata import Field, field_list_size
+from ..status import ErrorCode
+from .events import Origin
+
+__all__ = ["Block", "CallSide", "Data", "Headers", "Lane", "Output"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A received header list, well-formed by HTTP's own rules; ``size`` as MAX_HEADER_LIST_SIZE counts it."""
+
+    fields: Sequence[Field]
+    size: int
+
+    @classmethod
+    def of(cls, fields: Sequence[Field]) -> Block:
+        return cls(fields, field_list_size(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """A header list to send; with ``end`` it is the last of this side."""
+
+    fields: list[Field]
+    end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Bytes to send; with ``end`` they are the last of this side."""
+
+    payload: bytes
+    end: bool = False
+
+
+Output = Headers | Data
+
+
+class Lane(Protocol):
+    """One call's carrier, as the call sees it. Every method may be called at any time, also after the end."""
+
+    @property
+    def header_limit(self) -> int:
+        """The largest header list that the peer accepts, in bytes (RFC 9113 6.5.2)."""
+
+    def wants_write(self) -> None:
+        """The call has something for `CallSide.pull`."""
+
+    def consumed(self, size: int) -> None:
+        """The application took ``size`` bytes: the peer may send as many more."""
+
+    def abort(self, code: ErrorCode) -> None:
+        """The call is over on this side: reset what is open, forget what was not sent. Does nothing after the end."""
+
+
+class CallSide(Protocol):
+    """One call, as its carrier drives it."""
+
+    def on_headers(self, block: Block, end: bool) -> None: ...
+
+    def on_data(self, data: bytes) -> None: ...
+
+    def on_end(self) -> None:
+        """The peer ended its side without a header list."""
+
+    def on_reset(self, code: int, origin: Origin, reason: str = "", *, unprocessed: bool = False) -> None:
+        """Both directions are closed: by the peer, by the carrier (a rule was broken), or with the connection."""
+
+    def pull(self, room: int, now: float) -> Output | None:
+        """What to send next, with at most ``room`` bytes of `Data`; None: nothing, until `Lane.wants_write`."""

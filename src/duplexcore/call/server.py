@@ -1,0 +1,311 @@
+"""A call as its server sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..config import ServerConfig
+from ..errors import LocalProtocolError
+from ..metadata import (
+    ALLOWED_ON_SERVERS,
+    EMPTY,
+    Field,
+    InvalidMetadataError,
+    Metadata,
+    MetadataLike,
+    encode_metadata,
+    field_list_size,
+)
+from ..status import ErrorCode, Status, StatusCode
+from . import headers
+from .base import Call, CallOwner, reset_text
+from .events import CallEnded, HalfClosed, Origin
+from .lane import Block, Data, Headers, Lane, Output
+from .tables import DISORDER, RECEIVE_FAULTS, SERVER_RECEIVE, Fault, Hear, Receive, Say, Send
+
+__all__ = ["ServerCall"]
+
+OK = Status()
+
+
+class ServerCallOwner(CallOwner, Protocol):
+    @property
+    def room_for_call(self) -> bool:
+        """Whether another call may run now; if not, it is refused as unprocessed (CONN-8)."""
+
+    def call_started(self, call: ServerCall, timeout: float | None) -> None:
+        """The request is in order: set its deadline, announce it."""
+
+    def call_released(self, call: ServerCall) -> None:
+        """The handler has finished with a call that was announced."""
+
+
+class ServerCall(Call):
+    """A call that a client has opened. The value inside `CallStarted` and the server's other events.
+
+    ``finish`` is always the last thing to say, also when the call has ended already (the client left, its deadline
+    passed): only then does the call stop counting against ``max_concurrent_calls`` (CANC-3).
+    """
+
+    __slots__ = (
+        "_custom",
+        "_final",
+        "_finished",
+        "_headers_sent",
+        "_initial_said",
+        "_refusal",
+        "_subtype",
+        "authority",
+        "metadata",
+        "user_agent",
+    )
+
+    _owner: ServerCallOwner
+
+    def __init__(self, lane: Lane, owner: ServerCallOwner, config: ServerConfig) -> None:
+        super().__init__("", lane, owner, config)
+        #: What the client opened the call with.
+        self.metadata = EMPTY
+        self.authority = ""
+        self.user_agent = ""
+        self._subtype = ""
+        self._custom: list[Field] = []  # the application's initial metadata
+        self._initial_said = False  # it asked for headers before any message
+        self._headers_sent = False
+        self._finished = False  # it said finish()
+        self._final: _Final | None = None  # trailers that wait to be framed
+        self._refusal: list[Field] | None = None  # the answer to a request that was never announced
+
+    # --- the application's side ---------------------------------------------------------------------------------
+
+    def expect_single_request(self) -> None:
+        """The method takes exactly one message: it is handed over once the client has half-closed; none, or more
+        than one, end the call with UNIMPLEMENTED (STAT-14). To be said on `CallStarted`, before anything is taken."""
+        if self._single or self.ended is not None:
+            return
+        self._single = True
+        waiting = list(self._inbox)
+        self._inbox.clear()
+        messages = [item for item in waiting if isinstance(item, bytes)]
+        if len(messages) > 1:
+            self._fail(self._too_many())
+            return
+        self._spare = messages[0] if messages else None
+        if self.receive_state is Receive.CLOSED:
+            self._half_closed()
+
+    def send_initial_metadata(self, metadata: MetadataLike = ()) -> None:
+        """Sends the response's headers now, before any message. Without it they go with the first message.
+
+        Raises `LocalProtocolError` when headers or messages were sent already, or for metadata that can not be sent.
+        """
+        following = self._may_say(Say.OPENING)
+        custom = _encode(metadata)
+        if following is Send.ENDED:
+            return
+        self.send_state = following
+        self._custom = custom
+        self._initial_said = True
+        self._lane.wants_write()
+
+    def finish(self, status: Status = OK, trailing_metadata: MetadataLike = ()) -> None:
+        """Ends the call with a status, after all messages that were sent; unread requests are dropped.
+
+        Nothing but the trailers is sent when neither initial metadata nor a message was (STAT-2). Raises
+        `LocalProtocolError` when it was said before, or for metadata that can not be sent.
+        """
+        following = self._may_say(Say.FINISH)
+        trailing_metadata = Metadata(trailing_metadata)
+        custom = _encode(trailing_metadata)
+        if self._finished:
+            return
+        self._finished = True
+        if following is Send.ENDED:
+            self._owner.call_released(self)
+            return
+        self.send_state = following
+        self._final = _Final(status, trailing_metadata, custom)
+        self._inbox.clear()
+        self._lane.wants_write()
+
+    def abort(self, message: str = "aborted by the server") -> None:
+        """Ends the call now, as CANCELLED, and drops what was not framed: for handlers that are cut off (DUP-35)."""
+        self._cut_off(Status(StatusCode.CANCELLED, message), Origin.LOCAL)
+
+    # --- the carrier's side --------------------------------------------------------------------------------------
+
+    def pull(self, room: int, now: float) -> Output | None:
+        if self._refusal is not None:
+            fields, self._refusal = self._refusal, None
+            return Headers(fields, end=True)
+        if self._unsent or (self._initial_said and self.ended is None):
+            if not self._headers_sent:
+                return self._open()
+            if self._unsent:
+                return Data(self._pull_payload(room)) if room > 0 else None
+        return self._close() if self._final is not None else None
+
+    def _open(self) -> Output | None:
+        fields = headers.response_fields(self._subtype, self._custom)
+        if self._fits(fields):
+            self._headers_sent = True
+            return Headers(fields)
+        self._cut_off(Status(StatusCode.INTERNAL, "the initial metadata is above the client's limit"), Origin.LIBRARY)
+        return self._close()
+
+    def _close(self) -> Output | None:
+        assert self._final is not None
+        final, self._final = self._final, None
+        ended = CallEnded(final.status, final.metadata, Origin.LOCAL)
+        fields = self._final_fields(final.status, final.custom)
+        if not self._fits(fields):  # the status at least (MD-12)
+            fields = self._final_fields(Status(final.status.code, final.status.message[:100]), [])
+        if not self._fits(fields):
+            self._end(CallEnded(Status(StatusCode.INTERNAL, "the trailers are above the client's limit")))
+            self._lane.abort(ErrorCode.INTERNAL_ERROR)
+            return None
+        self._end(ended)
+        return Headers(fields, end=True)
+
+    def _final_fields(self, status: Status, custom: list[Field]) -> list[Field]:
+        if self._headers_sent:
+            return headers.trailer_fields(status, custom)
+        return headers.trailers_only_fields(self._subtype, status, custom)
+
+    def _fits(self, fields: list[Field]) -> bool:
+        return field_list_size(fields) <= self._lane.header_limit
+
+    def on_deadline(self) -> None:
+        """The deadline has passed on our clock: the handler is cut off, the client gets the status (DUP-13)."""
+        self._cut_off(Status(StatusCode.DEADLINE_EXCEEDED, "deadline exceeded"), Origin.LOCAL)
+
+    def on_headers(self, block: Block, end: bool) -> None:
+        opening = self.receive_state is Receive.IDLE
+        if self.ended is not None or not self._hear(Hear.LAST_HEADERS if end else Hear.HEADERS):
+            return
+        if opening and not self._begin(block):
+            return
+        if end:
+            self._half_closed()
+
+    def _begin(self, block: Block) -> bool:
+        """Whether the request is in order and announced; otherwise its refusal waits to be framed."""
+        assert isinstance(self.config, ServerConfig)
+        request = headers.read_request(block, self.config, room=self._owner.room_for_call)
+        if request is None:
+            self._never_announced()
+            self._lane.abort(ErrorCode.REFUSED_STREAM)
+            return False
+        if isinstance(request, headers.Refusal):
+            self._refuse(request.fields)
+            return False
+        self.method = request.path
+        self.metadata = request.metadata
+        self.authority = request.authority
+        self.user_agent = request.user_agent
+        self._subtype = request.subtype
+        if request.timeout == 0:
+            expired = Status(StatusCode.DEADLINE_EXCEEDED, "the deadline had passed on arrival")
+            self._refuse(headers.trailers_only_fields(self._subtype, expired, []))
+            return False
+        self._owner.call_started(self, request.timeout)
+        return True
+
+    def _refuse(self, fields: list[Field]) -> None:
+        self._never_announced()
+        self._refusal = fields
+        self._lane.wants_write()
+
+    def _never_announced(self) -> None:
+        """The call is over before the application heard of it: no event tells of it."""
+        self.ended = CallEnded(Status(StatusCode.CANCELLED, "refused"), EMPTY, Origin.LIBRARY)
+        self.send_state, self.receive_state = Send.ENDED, Receive.ENDED
+
+    def on_data(self, data: bytes) -> None:
+        if self.ended is None and self._hear(Hear.DATA) and not self._finished and (fault := self._receive(data)):
+            self._fail(fault)
+
+    def on_end(self) -> None:
+        if self.ended is None and self._hear(Hear.END):
+            self._half_closed()
+
+    def on_reset(self, code: int, origin: Origin, reason: str = "", *, unprocessed: bool = False) -> None:
+        self._final = self._refusal = None
+        if self.receive_state is Receive.IDLE:
+            self._never_announced()
+        elif self.ended is None:
+            text = reset_text(code, reason) if origin is Origin.PEER else reason
+            self._end(CallEnded(Status(StatusCode.CANCELLED, text), EMPTY, origin))
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _hear(self, what: Hear) -> bool:
+        following = SERVER_RECEIVE.get((self.receive_state, what))
+        if following is None:
+            self._fail(RECEIVE_FAULTS.get((self.receive_state, what), DISORDER))
+            return False
+        self.receive_state = following
+        return True
+
+    def _half_closed(self) -> None:
+        if self._finished:
+            return
+        if self._decoder.buffered:
+            self._fail(Fault(StatusCode.INTERNAL, ErrorCode.NO_ERROR, "the client half-closed inside a message"))
+        elif self._single and self._spare is None:
+            text = "the client half-closed without the one request that the method has"
+            self._fail(Fault(StatusCode.UNIMPLEMENTED, ErrorCode.NO_ERROR, text))
+        else:
+            if self._spare is not None:
+                self._inbox.append(self._spare)
+                self._spare = None
+            self._put(HalfClosed())
+
+    def _too_many(self) -> Fault:
+        text = "the client sent more than the one request that the method has"
+        return Fault(StatusCode.UNIMPLEMENTED, ErrorCode.NO_ERROR, text)
+
+    def _fail(self, fault: Fault) -> None:
+        status = Status(fault.code, fault.text)
+        if fault.reset is ErrorCode.PROTOCOL_ERROR:  # the stream itself is broken: no place for trailers
+            self._end(CallEnded(status, EMPTY, Origin.LIBRARY))
+            self._lane.abort(fault.reset)
+        else:
+            self._cut_off(status, Origin.LIBRARY)
+
+    def _cut_off(self, status: Status, origin: Origin) -> None:
+        """Ends the call at once for the application; the client gets the status in trailers, or RST_STREAM(CANCEL)
+        when a message is on the wire in part (PROTOCOL-HTTP2 "Errors", DUP-35)."""
+        if self.ended is not None:
+            return
+        mid_message = self._mid_message
+        self._end(CallEnded(status, EMPTY, origin))
+        if mid_message:
+            self._lane.abort(ErrorCode.CANCEL)
+        else:
+            self._final = _Final(status, EMPTY, [])
+            self._lane.wants_write()
+
+    def _end(self, ended: CallEnded) -> None:
+        fresh = self.ended is None
+        self._final = None
+        super()._end(ended)
+        if fresh and self._finished:
+            self._owner.call_released(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Final:
+    """The trailers of a call: status, metadata, and the latter as header fields."""
+
+    status: Status
+    metadata: Metadata
+    custom: list[Field]
+
+
+def _encode(metadata: MetadataLike) -> list[Field]:
+    try:
+        return encode_metadata(metadata, ALLOWED_ON_SERVERS)
+    except InvalidMetadataError as error:
+        raise LocalProtocolError(str(error)) from None
