@@ -1,0 +1,525 @@
+"""Many calls on one HTTP/2 connection: streams, windows, the order of frames, and how the connection ends."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from ..call.events import Origin
+from ..call.lane import CallSide, Data, Headers
+from ..config import Config, ServerConfig
+from ..status import ErrorCode
+from . import frames
+from .faults import ConnectionFault
+from .flow import ReceiveWindow
+from .frames import ACK, MAX_ID, Frame, FrameType, SettingId
+from .gate import DataFrame, FrameGate, HeaderBlock
+from .h2_core import H2Core
+from .header_rules import Kind
+from .hpack_codec import HeaderDecoder
+from .lane import Http2Lane
+from .limits import FloodGuard
+from .tables import Step, StreamState
+from .tap import Tap
+
+__all__: list[str] = []
+
+#: The window of a connection before any WINDOW_UPDATE (RFC 9113 section 6.9.2).
+INITIAL_CONNECTION_WINDOW = 65_535
+#: A DATA frame is never longer, whatever the peer would take: the calls take turns (FLOW-11).
+MAX_DATA = 16_384
+NO_LIMIT = 2**32
+#: How much of a GOAWAY's debug data is shown (GOAW-7).
+DEBUG_SHOWN = 1024
+
+
+class CarrierOwner(Protocol):
+    """Who hears what happens to the connection as a whole."""
+
+    def carrier_ready(self) -> None:
+        """The peer's first SETTINGS have come."""
+
+    def accept(self, lane: Http2Lane) -> CallSide:
+        """The peer opens a call (server only)."""
+
+    def slots_changed(self) -> None:
+        """A stream has ended, or the peer's limit has changed."""
+
+    def peer_going_away(self, code: int, reason: str) -> None:
+        """The first GOAWAY of the peer."""
+
+    def ping_acked(self, payload: bytes) -> None: ...
+
+    def carrier_closed(self, code: int, reason: str, origin: Origin) -> None:
+        """The connection is over; every call has been told."""
+
+
+class Http2Carrier:
+    """One side of an HTTP/2 connection that carries gRPC calls.
+
+    Receiving drives lanes, and through them calls; frames are made only when bytes are pulled.
+    """
+
+    __slots__ = (
+        "_accept_up_to",
+        "_client",
+        "_config",
+        "_core",
+        "_decoder",
+        "_draining",
+        "_gate",
+        "_highest_own_id",
+        "_highest_peer_id",
+        "_held",
+        "_lanes",
+        "_out",
+        "_owner",
+        "_peer_last_id",
+        "_queue",
+        "_ready",
+        "_tap",
+        "_waiting",
+        "_window",
+        "closed",
+        "flood",
+        "peer_header_limit",
+        "peer_stream_limit",
+    )
+
+    def __init__(self, config: Config, owner: CarrierOwner, tap: Tap, *, client: bool) -> None:
+        self._config = config
+        self._owner = owner
+        self._client = client
+        self.flood = FloodGuard(config.abuse)
+        self._tap = tap
+        self._gate = FrameGate(config, self.flood, tap, expect_preface=not client)
+        self._decoder = HeaderDecoder(config.hard_header_list_size)
+        self._core = H2Core(config, client=client, settings=_own_settings(config))
+        self._window = ReceiveWindow(config.connection_window)
+        self._lanes: dict[int, Http2Lane] = {}
+        self._waiting: dict[Http2Lane, None] = {}  # in order; no stream id yet
+        self._queue: deque[Http2Lane] = deque()  # have something to frame
+        self._held: deque[Http2Lane] = deque()  # have data, and wait for the connection's window
+        self._out = bytearray(self._core.take())
+        self._ready = False
+        self._draining = False  # no stream is opened any more, by whichever side
+        self._highest_peer_id = 0
+        self._highest_own_id = 0
+        self._accept_up_to = MAX_ID  # the last id of the GOAWAY that we sent
+        self._peer_last_id: int | None = None  # the last id of the GOAWAY that came
+        self.closed = False
+        #: SETTINGS_MAX_HEADER_LIST_SIZE and SETTINGS_MAX_CONCURRENT_STREAMS of the peer.
+        self.peer_header_limit = NO_LIMIT
+        self.peer_stream_limit = NO_LIMIT
+        if config.connection_window > INITIAL_CONNECTION_WINDOW:
+            self._out += frames.window_update(0, config.connection_window - INITIAL_CONNECTION_WINDOW)
+        if not client:
+            self._core.preface()
+
+    # --- state ----------------------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> int:
+        """How many streams are open."""
+        return len(self._lanes)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a stream."""
+        return len(self._waiting)
+
+    @property
+    def backlog(self) -> int:
+        """How many calls have something to frame, as far as windows allow."""
+        return len(self._queue) + (len(self._waiting) if self._may_open() else 0)
+
+    @property
+    def wants_read(self) -> bool:
+        return self.flood.wants_read
+
+    @property
+    def highest_peer_id(self) -> int:
+        return self._highest_peer_id
+
+    def _may_open(self) -> bool:
+        return self._ready and not self._draining and len(self._lanes) < self.peer_stream_limit
+
+    def calls(self) -> list[CallSide]:
+        """The calls that are open or wait for a stream."""
+        return [lane.call for lane in (*self._lanes.values(), *self._waiting)]
+
+    # --- what the connection commands -----------------------------------------------------------------------------
+
+    def open_lane(self) -> Http2Lane:
+        """A lane for a call of ours; it gets its stream when its headers are framed."""
+        lane = Http2Lane(self, self._config.stream_window)
+        self._waiting[lane] = None
+        return lane
+
+    def go_away(self, last_id: int, code: ErrorCode, debug: bytes = b"") -> None:
+        """Announces that no stream above ``last_id`` is served."""
+        self._accept_up_to = last_id
+        self._write(frames.goaway(last_id, code, debug))
+
+    def ping(self, payload: bytes) -> None:
+        self._core.send_ping(payload)
+
+    def stop_opening(self, reason: str) -> None:
+        """No new streams from here on; calls that wait for one end as unprocessed."""
+        self._draining = True
+        waiting, self._waiting = list(self._waiting), {}
+        for lane in waiting:
+            self._drop(lane, reason, unprocessed=True)
+
+    def close(self, code: int, reason: str, origin: Origin, *, goaway: bool = True) -> None:
+        """Ends the connection and every call on it."""
+        if self.closed:
+            return
+        self.closed = True
+        if goaway:
+            known = min(self._highest_peer_id, self._accept_up_to)
+            self._write(frames.goaway(known, code, reason.encode()[:DEBUG_SHOWN] if code else b""))
+        self.stop_opening(reason)
+        lanes, self._lanes = list(self._lanes.values()), {}
+        for lane in lanes:
+            self._drop(lane, reason)
+        self._queue.clear()
+        self._held.clear()
+        self._owner.carrier_closed(code, reason, origin)
+
+    # --- what lanes ask for ---------------------------------------------------------------------------------------
+
+    def queue(self, lane: Http2Lane) -> None:
+        """The lane has something to frame."""
+        if not lane.queued and lane.state not in (StreamState.IDLE, StreamState.CLOSED):
+            lane.queued = True
+            self._queue.append(lane)
+
+    def withdraw(self, lane: Http2Lane) -> None:
+        """The call ended before it had a stream (DUP-8)."""
+        self._waiting.pop(lane, None)
+        lane.state = StreamState.CLOSED
+        self._owner.slots_changed()
+
+    def credit(self, stream_id: int, increment: int) -> None:
+        self._write(frames.window_update(stream_id, increment))
+
+    # --- bytes in -------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes | bytearray | memoryview, now: float) -> None:
+        """Takes bytes of the peer; whatever they are, it does not raise."""
+        if self.closed:
+            return
+        try:
+            for unit in self._gate.split(data, now):
+                self._dispatch(unit)
+                if self.closed:
+                    break
+        except ConnectionFault as fault:
+            self.close(fault.code, fault.reason, Origin.LIBRARY)
+        except Exception as error:  # a defect of ours must not take the application down
+            self.close(ErrorCode.INTERNAL_ERROR, f"internal error: {error!r}", Origin.LIBRARY)
+
+    def receive_eof(self, reason: str) -> None:
+        inside = ", inside a frame" if self._gate.inside_frame else ""
+        self.close(ErrorCode.NO_ERROR, f"{reason}{inside}", Origin.TRANSPORT, goaway=False)
+
+    def _dispatch(self, unit: DataFrame | HeaderBlock | Frame) -> None:
+        if isinstance(unit, DataFrame):
+            self._on_data(unit)
+        elif isinstance(unit, HeaderBlock):
+            self._on_headers(unit)
+        else:
+            _ON_FRAME[FrameType(unit.type)](self, unit)
+
+    def _on_data(self, frame: DataFrame) -> None:
+        if not self._window.received(frame.flow_size):
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "the peer sent more than the connection's window")
+        # Given back on arrival: an unread call holds up no other (FLOW-2), an ended one owes nothing (FLOW-5).
+        if increment := self._window.consumed(frame.flow_size):
+            self.credit(0, increment)
+        lane = self._lane_of(frame.stream_id, "DATA")
+        if lane is None or lane.abort_code is not None:
+            if not frame.payload and not frame.end:
+                self.flood.empty_data(0)
+            return
+        if not lane.receiving:
+            self.flood.induced()
+            lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent DATA after the end of its side")
+            return
+        lane.on_data(frame)
+        if frame.end:
+            self._peer_ended(lane, headers=None)
+            lane.call.on_end()
+
+    def _on_headers(self, block: HeaderBlock) -> None:
+        fields = self._decoder.decode(block.fragment)  # always: the table must stay in step (MAL-2)
+        lane = self._lanes.get(block.stream_id)
+        if lane is None:
+            if not self._client and block.stream_id > self._highest_peer_id:
+                self._on_request(block, fields)
+            else:
+                self._on_late_headers(block.stream_id, fields)
+            return
+        if lane.abort_code is not None:
+            return
+        if not lane.receiving:
+            self.flood.induced()
+            lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent HEADERS after the end of its side")
+            return
+        self._hand_over(lane, fields, block.end, Kind.RESPONSE)
+
+    def _hand_over(self, lane: Http2Lane, fields: list[tuple[bytes, bytes]], end: bool, opening: Kind) -> None:
+        kind = lane.on_headers(fields, end, opening=opening)
+        if kind is None:
+            self.flood.induced()
+        elif end:
+            self._peer_ended(lane, headers=kind)
+        elif kind is Kind.RESPONSE and lane.headers_seen:
+            self._core.headers(lane.stream_id, kind, end=False)
+
+    def _on_request(self, block: HeaderBlock, fields: list[tuple[bytes, bytes]]) -> None:
+        stream_id = block.stream_id
+        if stream_id % 2 == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a client opened the even stream {stream_id}")
+        self._highest_peer_id = stream_id
+        if stream_id > self._accept_up_to or self.closed:
+            return  # told by GOAWAY that it will not be served (DUP-26)
+        lane = Http2Lane(self, self._config.stream_window)
+        lane.stream_id = stream_id
+        lane.step(Step.OPENED)
+        lane.call = self._owner.accept(lane)
+        self._lanes[stream_id] = lane
+        self._core.headers(stream_id, Kind.REQUEST, end=False)
+        self._hand_over(lane, fields, block.end, Kind.REQUEST)
+
+    def _on_late_headers(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
+        """HEADERS of a stream that is over are decoded and dropped; anything else is a new stream with an old id."""
+        self._check_opened(stream_id, "HEADERS")
+        if any(name == b":method" for name, _ in fields):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"stream {stream_id} is opened after a higher one")
+
+    def _peer_ended(self, lane: Http2Lane, headers: Kind | None) -> None:
+        """END_STREAM has come, with a header list or with DATA."""
+        if lane.state is StreamState.CLOSED:
+            return
+        if headers is Kind.REQUEST or headers is None:
+            self._core.end(lane.stream_id)
+        else:
+            self._core.headers(lane.stream_id, headers, end=True)
+        lane.step(Step.RECEIVE_END)
+        if lane.state is StreamState.CLOSED:
+            self._remove(lane)
+
+    def _on_reset(self, frame: Frame) -> None:
+        lane = self._lane_of(frame.stream_id, "RST_STREAM")
+        if lane is None:
+            return
+        code = int.from_bytes(frame.payload, "big")
+        self._core.reset(frame)
+        lane.step(Step.RECEIVE_RESET)
+        lane.call.on_reset(code, Origin.PEER, unprocessed=code == ErrorCode.REFUSED_STREAM)
+        self._remove(lane)
+
+    def _on_settings(self, frame: Frame) -> None:
+        if frame.flags & ACK:
+            self._core.settings_ack(frame)
+            return
+        values = self._core.settings(frame)
+        self.peer_header_limit = values.get(SettingId.MAX_HEADER_LIST_SIZE, self.peer_header_limit)
+        self.peer_stream_limit = values.get(SettingId.MAX_CONCURRENT_STREAMS, self.peer_stream_limit)
+        if SettingId.INITIAL_WINDOW_SIZE in values:
+            for lane in self._lanes.values():  # h2 has moved the windows, but does not say of which
+                self._unblock(lane)
+        if not self._ready:
+            self._ready = True
+            self._owner.carrier_ready()
+        self._owner.slots_changed()
+
+    def _on_ping(self, frame: Frame) -> None:
+        self._core.ping(frame)
+        if frame.flags & ACK:
+            self._owner.ping_acked(frame.payload)
+
+    def _on_window_update(self, frame: Frame) -> None:
+        increment = int.from_bytes(frame.payload, "big") & MAX_ID
+        if frame.stream_id == 0:
+            if increment == 0:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a WINDOW_UPDATE of 0 on the connection")
+            self._core.window_update(frame)
+            return
+        lane = self._lane_of(frame.stream_id, "WINDOW_UPDATE")
+        if lane is None or lane.abort_code is not None:
+            return
+        if increment == 0 or self._core.stream_window(frame.stream_id) + increment > MAX_ID:
+            code = ErrorCode.FLOW_CONTROL_ERROR if increment else ErrorCode.PROTOCOL_ERROR
+            self.flood.induced()
+            lane.fail(code, f"a WINDOW_UPDATE of {increment} that the stream's window can not take")
+            return
+        self._core.window_update(frame)
+        self._unblock(lane)
+
+    def _on_goaway(self, frame: Frame) -> None:
+        last_id = int.from_bytes(frame.payload[:4], "big") & MAX_ID
+        code = int.from_bytes(frame.payload[4:8], "big")
+        if self._peer_last_id is not None and last_id > self._peer_last_id:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a GOAWAY that raises its last stream id")
+        if self._client and last_id and last_id % 2 == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a GOAWAY with the even stream id {last_id}")
+        first, self._peer_last_id = self._peer_last_id is None, last_id
+        reason = f"the peer is going away: {_describe(code, frame.payload[8:])}"
+        if self._client:
+            self.stop_opening(reason)
+            for lane in [lane for stream_id, lane in self._lanes.items() if stream_id > last_id]:
+                del self._lanes[lane.stream_id]
+                self._drop(lane, reason, unprocessed=True)
+        if first:
+            self._owner.peer_going_away(code, reason)
+        self._owner.slots_changed()
+
+    def _lane_of(self, stream_id: int, what: str) -> Http2Lane | None:
+        """The lane of a frame; None when the stream is over."""
+        lane = self._lanes.get(stream_id)
+        if lane is None:
+            self._check_opened(stream_id, what)
+        return lane
+
+    def _check_opened(self, stream_id: int, what: str) -> None:
+        ours = (stream_id % 2 == 1) is self._client
+        if stream_id > (self._highest_own_id if ours else self._highest_peer_id):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"{what} on stream {stream_id}, which was never opened")
+
+    def _unblock(self, lane: Http2Lane) -> None:
+        if lane.blocked:
+            lane.blocked = False
+            self.queue(lane)
+
+    # --- bytes out ------------------------------------------------------------------------------------------------
+
+    def data_to_send(self, now: float, max_bytes: int) -> bytes:
+        """Control frames first, then the calls in turn, until nothing can go or ``max_bytes`` are reached."""
+        out = self._out
+        out += self._core.take()
+        if not self.closed:
+            self._open_streams(now, max_bytes)
+            while len(out) < max_bytes and (lane := self._next_lane()) is not None:
+                self._frame_one(lane, now)
+                out += self._core.take()
+        self.flood.written()
+        data = bytes(out)
+        out.clear()
+        if data and self._tap.observer is not None:
+            for frame in frames.read_frames(data):
+                self._tap.observer("out", frame)
+        return data
+
+    def _open_streams(self, now: float, max_bytes: int) -> None:
+        while self._waiting and self._may_open() and len(self._out) < max_bytes:
+            lane = next(iter(self._waiting))
+            output = lane.call.pull(0, now)
+            if self._waiting.pop(lane, lane) is lane:
+                continue  # it ended instead, and has withdrawn
+            assert isinstance(output, Headers)
+            lane.stream_id = self._highest_own_id = self._core.next_stream_id()
+            lane.step(Step.OPENED)
+            self._lanes[lane.stream_id] = lane
+            self._core.send_headers(lane.stream_id, output.fields, end=output.end)
+            self._out += self._core.take()
+            self.queue(lane)
+
+    def _next_lane(self) -> Http2Lane | None:
+        if self._held and self._core.connection_window > 0:
+            lane = self._held.popleft()
+            lane.held = False
+            return lane
+        if not self._queue:
+            return None
+        lane = self._queue.popleft()
+        lane.queued = False
+        return lane
+
+    def _frame_one(self, lane: Http2Lane, now: float) -> None:
+        """At most one frame of one call."""
+        if lane.state is StreamState.CLOSED:
+            return
+        if lane.abort_code is not None:
+            self._reset(lane, lane.abort_code)
+            return
+        core, stream_id = self._core, lane.stream_id
+        stream_room, connection_room = core.stream_window(stream_id), core.connection_window
+        room = min(stream_room, connection_room, core.max_frame_size, MAX_DATA)
+        output = lane.call.pull(room, now)
+        if lane.abort_code is not None:
+            self.queue(lane)
+        elif output is None:
+            if stream_room <= 0:
+                lane.blocked = True
+            elif connection_room <= 0 and not lane.held:
+                lane.held = True
+                self._held.append(lane)
+        else:
+            if isinstance(output, Data):
+                core.send_data(stream_id, output.payload, end=output.end)
+            else:
+                core.send_headers(stream_id, output.fields, end=output.end)
+            if output.end:
+                self._own_end(lane)
+            else:
+                self.queue(lane)
+
+    def _own_end(self, lane: Http2Lane) -> None:
+        lane.step(Step.SEND_END)
+        if lane.state is StreamState.CLOSED:
+            self._remove(lane)
+        elif not self._client:
+            # The answer is complete and the client still sends: tell it to stop, without blame (RFC 9113 8.1).
+            self._reset(lane, ErrorCode.NO_ERROR)
+
+    def _reset(self, lane: Http2Lane, code: ErrorCode) -> None:
+        self._core.send_reset(lane.stream_id, code)
+        lane.step(Step.SEND_RESET)
+        self._remove(lane)
+
+    def _write(self, frame: bytes) -> None:
+        """A frame that is not h2's, between whole frames of h2's."""
+        self._out += self._core.take()
+        self._out += frame
+
+    # --- ends -----------------------------------------------------------------------------------------------------
+
+    def _remove(self, lane: Http2Lane) -> None:
+        self._lanes.pop(lane.stream_id, None)
+        self._core.forget()
+        self._owner.slots_changed()
+
+    def _drop(self, lane: Http2Lane, reason: str, *, unprocessed: bool = False) -> None:
+        lane.state = StreamState.CLOSED
+        lane.call.on_reset(ErrorCode.NO_ERROR, Origin.TRANSPORT, reason, unprocessed=unprocessed)
+
+
+_ON_FRAME = {
+    FrameType.RST_STREAM: Http2Carrier._on_reset,
+    FrameType.SETTINGS: Http2Carrier._on_settings,
+    FrameType.PING: Http2Carrier._on_ping,
+    FrameType.GOAWAY: Http2Carrier._on_goaway,
+    FrameType.WINDOW_UPDATE: Http2Carrier._on_window_update,
+}
+
+
+def _own_settings(config: Config) -> dict[int, int]:
+    settings = {
+        SettingId.ENABLE_PUSH: 0,
+        SettingId.INITIAL_WINDOW_SIZE: config.stream_window,
+        SettingId.MAX_FRAME_SIZE: config.max_frame_size,
+        SettingId.MAX_HEADER_LIST_SIZE: config.hard_header_list_size,
+    }
+    if isinstance(config, ServerConfig):
+        del settings[SettingId.ENABLE_PUSH]
+        settings[SettingId.MAX_CONCURRENT_STREAMS] = config.max_concurrent_calls
+    return {int(key): value for key, value in settings.items()}
+
+
+def _describe(code: int, debug: bytes) -> str:
+    name = ErrorCode(code).name if code in ErrorCode.__members__.values() else f"error code {code}"
+    text = debug[:DEBUG_SHOWN].decode("utf-8", "backslashreplace")
+    return f"{name}, {text!r}" if text else name

@@ -1,0 +1,89 @@
+"""HTTP/2 frames as bytes (RFC 9113 sections 4 and 6): what the gate reads, and the few that are written without h2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+__all__ = ["ACK", "END_HEADERS", "END_STREAM", "PADDED", "PRIORITY", "Frame", "FrameType", "SettingId", "write_frame"]
+
+HEADER_SIZE: Final = 9
+MAX_ID: Final = 2**31 - 1
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+END_STREAM: Final = 0x1
+ACK: Final = 0x1
+END_HEADERS: Final = 0x4
+PADDED: Final = 0x8
+PRIORITY: Final = 0x20
+
+
+class FrameType(IntEnum):
+    DATA = 0
+    HEADERS = 1
+    PRIORITY = 2
+    RST_STREAM = 3
+    SETTINGS = 4
+    PUSH_PROMISE = 5
+    PING = 6
+    GOAWAY = 7
+    WINDOW_UPDATE = 8
+    CONTINUATION = 9
+
+
+class SettingId(IntEnum):
+    HEADER_TABLE_SIZE = 1
+    ENABLE_PUSH = 2
+    MAX_CONCURRENT_STREAMS = 3
+    INITIAL_WINDOW_SIZE = 4
+    MAX_FRAME_SIZE = 5
+    MAX_HEADER_LIST_SIZE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame. ``type`` is an int, since unknown types may come; ``payload`` is what follows the 9-byte header."""
+
+    type: int
+    flags: int
+    stream_id: int
+    payload: bytes = b""
+
+    def __bytes__(self) -> bytes:
+        return write_frame(self.type, self.flags, self.stream_id, self.payload)
+
+    def __str__(self) -> str:
+        name = FrameType(self.type).name if self.type in FrameType.__members__.values() else f"type {self.type}"
+        return f"{name} stream={self.stream_id} flags={self.flags:#x} length={len(self.payload)}"
+
+
+def write_frame(type_: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
+    head = len(payload).to_bytes(3, "big") + bytes((type_, flags)) + stream_id.to_bytes(4, "big")
+    return head + payload
+
+
+def read_frames(data: bytes) -> list[Frame]:
+    """The frames of a byte string that holds whole ones only, the client's preface passed over."""
+    at, frames = len(PREFACE) if data.startswith(PREFACE) else 0, []
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 3], "big")
+        end = at + HEADER_SIZE + length
+        stream_id = int.from_bytes(data[at + 5 : at + 9], "big") & MAX_ID
+        frames.append(Frame(data[at + 3], data[at + 4], stream_id, data[at + HEADER_SIZE : end]))
+        at = end
+    return frames
+
+
+def goaway(last_id: int, code: int, debug: bytes = b"") -> bytes:
+    payload = last_id.to_bytes(4, "big") + code.to_bytes(4, "big") + debug
+    return write_frame(FrameType.GOAWAY, 0, 0, payload)
+
+
+def window_update(stream_id: int, increment: int) -> bytes:
+    return write_frame(FrameType.WINDOW_UPDATE, 0, stream_id, increment.to_bytes(4, "big"))
+
+
+def settings(values: dict[int, int]) -> bytes:
+    entries = (key.to_bytes(2, "big") + value.to_bytes(4, "big") for key, value in values.items())
+    return write_frame(FrameType.SETTINGS, 0, 0, b"".join(entries))

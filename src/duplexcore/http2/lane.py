@@ -1,0 +1,145 @@
+"""One call's HTTP/2 stream: its state, its windows, and the frames between its call and the carrier."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..call.lane import Block, CallSide
+from ..metadata import field_list_size
+from ..call.events import Origin
+from ..status import ErrorCode
+from .flow import ReceiveWindow
+from .gate import DataFrame
+from .header_rules import Kind, judge
+from .tables import STREAM, Step, StreamState
+
+if TYPE_CHECKING:
+    from ..metadata import Field
+    from .carrier import Http2Carrier
+
+__all__: list[str] = []
+
+
+class Http2Lane:
+    """The `Lane` of a call. The carrier drives it with frames, the call with what it wants."""
+
+    __slots__ = (
+        "_carrier",
+        "_content_length",
+        "_empty_in_a_row",
+        "abort_code",
+        "blocked",
+        "call",
+        "headers_seen",
+        "held",
+        "queued",
+        "state",
+        "stream_id",
+        "window",
+    )
+
+    call: CallSide
+
+    def __init__(self, carrier: Http2Carrier, window: int) -> None:
+        self._carrier = carrier
+        #: 0 until the client has framed the headers: ids are given in the order of the wire.
+        self.stream_id = 0
+        self.state = StreamState.IDLE
+        self.window = ReceiveWindow(window)
+        #: Set when the call wants the stream reset; the frame is made when bytes are pulled.
+        self.abort_code: ErrorCode | None = None
+        #: Whether it stands in the carrier's queue, waits for its own window, or for the connection's.
+        self.queued = False
+        self.blocked = False
+        self.held = False
+        #: Whether the request, or the final response headers, have come.
+        self.headers_seen = False
+        self._content_length: int | None = None  # what is still to come of it
+        self._empty_in_a_row = 0
+
+    # --- what the call asks for (see `duplexcore.call.lane.Lane`) -------------------------------------------------
+
+    @property
+    def header_limit(self) -> int:
+        return self._carrier.peer_header_limit
+
+    def wants_write(self) -> None:
+        self._carrier.queue(self)
+
+    def consumed(self, size: int) -> None:
+        if self.receiving:
+            increment = self.window.consumed(size)
+            if increment:
+                self._carrier.credit(self.stream_id, increment)
+
+    def abort(self, code: ErrorCode) -> None:
+        if self.state is StreamState.CLOSED or self.abort_code is not None:
+            return
+        if self.state is StreamState.IDLE:
+            self._carrier.withdraw(self)
+            return
+        self.abort_code = code
+        self.blocked = False
+        self._carrier.queue(self)
+
+    # --- what the carrier drives ----------------------------------------------------------------------------------
+
+    @property
+    def receiving(self) -> bool:
+        """Whether frames of the peer still mean something here."""
+        return self.state in (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL) and self.abort_code is None
+
+    @property
+    def sending(self) -> bool:
+        return self.state in (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
+
+    def step(self, step: Step) -> None:
+        self.state = STREAM[self.state, step]
+
+    def on_headers(self, fields: list[Field], end: bool, *, opening: Kind) -> Kind | None:
+        """Hands a header list to the call. What it was, None when it was refused as malformed."""
+        kind = Kind.TRAILERS if self.headers_seen else opening
+        verdict = judge(fields, kind, end=end)
+        if verdict.malformed:
+            self.fail(ErrorCode.PROTOCOL_ERROR, f"malformed headers: {verdict.malformed}")
+            return None
+        if verdict.interim:
+            return kind
+        if not self.headers_seen:
+            self.headers_seen = True
+            self._content_length = verdict.length
+        if end and not self._length_holds(0, end=True):
+            return None
+        self.call.on_headers(Block(fields, field_list_size(fields)), end)
+        return kind
+
+    def on_data(self, frame: DataFrame) -> None:
+        if not self.window.received(frame.flow_size):
+            self.fail(ErrorCode.FLOW_CONTROL_ERROR, "the peer sent more than the stream's window")
+            return
+        payload = frame.payload
+        if not self._length_holds(len(payload), end=frame.end):
+            return
+        if padding := frame.flow_size - len(payload):
+            self.consumed(padding)
+        if payload:
+            self._empty_in_a_row = 0
+            self.call.on_data(payload)
+        elif not frame.end:
+            self._empty_in_a_row += 1
+            self._carrier.flood.empty_data(self._empty_in_a_row)
+
+    def fail(self, code: ErrorCode, reason: str) -> None:
+        """The peer broke a rule on this stream: the call ends, the stream is reset."""
+        self.call.on_reset(code, Origin.LIBRARY, reason)
+        self.abort(code)
+
+    def _length_holds(self, size: int, *, end: bool) -> bool:
+        """The ledger of a content-length that the peer announced (MAL-4)."""
+        if self._content_length is None:
+            return True
+        self._content_length -= size
+        if self._content_length < 0 or (end and self._content_length):
+            self.fail(ErrorCode.PROTOCOL_ERROR, "content-length does not match the data")
+            return False
+        return True
