@@ -1,0 +1,145 @@
+"""A client's side of a connection."""
+
+from __future__ import annotations
+
+import re
+
+from ..call import ClientCall, Origin
+from ..call.lane import CallSide, Lane
+from ..config import ClientConfig, check_authority
+from ..errors import LocalProtocolError
+from ..metadata import InvalidMetadataError, MetadataLike, encode_metadata
+from ..status import ErrorCode
+from .base import Connection
+from .events import CallsAvailable
+from .tables import ConnectionState, Turn
+from .timers import TimerKind
+
+__all__ = ["ClientConnection"]
+
+_METHOD = re.compile(r"/[!-.0-~]+(/[!-.0-~]+)+")
+_SUBTYPE = re.compile(r"[0-9a-z.\-_]*")
+
+
+class ClientConnection(Connection[ClientCall]):
+    """The engine of a client: opens calls. The drive contract stands in `duplexcore.connection.base`.
+
+    ``now``: the clock's reading at the start; the handshake's time runs from it.
+    """
+
+    __slots__ = ("_leaving", "_reason", "_short")
+
+    config: ClientConfig
+
+    def __init__(self, config: ClientConfig | None = None, *, now: float) -> None:
+        super().__init__(config or ClientConfig(), client=True, now=now)
+        self._leaving = False  # shutdown() was said
+        self._reason = ""  # why the connection takes no more calls
+        self._short = False  # a call had to wait for a stream
+
+    # --- commands -------------------------------------------------------------------------------------------------
+
+    def start_call(
+        self,
+        method: str,
+        metadata: MetadataLike = (),
+        *,
+        deadline: float | None = None,
+        authority: str | None = None,
+        content_subtype: str = "",
+        single_response: bool = False,
+    ) -> ClientCall:
+        """Opens a call; its headers leave with the next bytes, or when a stream is free (CONN-7).
+
+        ``method``: ``/package.Service/Method``. ``deadline``: absolute. ``authority``: instead of the connection's.
+        ``content_subtype``: what stands after ``application/grpc+``. ``single_response``: the method answers with one
+        message: it is delivered with an OK status, and none or two are UNIMPLEMENTED (STAT-15 to STAT-17).
+
+        On a connection that the peer has closed or is leaving, the call ends at once, as unprocessed. Raises
+        `LocalProtocolError` for arguments that can not be sent, after `shutdown`, and when ``max_waiting_calls`` wait.
+        """
+        if not _METHOD.fullmatch(method):
+            raise LocalProtocolError(f"method {method!r} is not of the form '/package.Service/Method'")
+        if not _SUBTYPE.fullmatch(content_subtype):
+            raise LocalProtocolError(f"content_subtype {content_subtype!r}: use a-z, 0-9, '.', '-' and '_'")
+        try:
+            custom = encode_metadata(metadata)
+            host = self.config.authority if authority is None else check_authority(authority)
+        except (InvalidMetadataError, ValueError) as error:
+            raise LocalProtocolError(str(error)) from None
+        if self._leaving:
+            raise LocalProtocolError("the connection is shutting down: start the call on another one")
+        if self._carrier.waiting >= self.config.max_waiting_calls:
+            self._short = True
+            raise LocalProtocolError("too many calls wait for a stream already: wait for CallsAvailable")
+
+        lane = self._carrier.open_lane()
+        call = ClientCall(
+            method,
+            lane,
+            self,
+            self.config,
+            custom=custom,
+            authority=host,
+            deadline=deadline,
+            subtype=content_subtype,
+            single_response=single_response,
+        )
+        lane.call = call
+        if self.state >= ConnectionState.DRAINING:
+            call.on_reset(ErrorCode.NO_ERROR, Origin.TRANSPORT, self._reason, unprocessed=True)
+            self._carrier.withdraw(lane)
+            return call
+        if deadline is not None:
+            self._timers.start(TimerKind.DEADLINE, deadline, call)
+        if self.waiting_calls > max(0, self._carrier.peer_stream_limit - self._carrier.live):
+            self._short = True
+        return call
+
+    def shutdown(self, *, deadline: float | None = None) -> None:
+        """Takes no more calls, lets those that are there finish, then says GOAWAY and closes (DUP-30, GOAW-8).
+
+        At ``deadline`` (absolute) the calls that are left are cancelled; now or earlier: at once, with the next
+        `handle_timeout`. A second shutdown may only shorten the time.
+        """
+        if self.is_closed:
+            return
+        self._leaving = True
+        self._turn(Turn.DRAIN)
+        self._limit_shutdown(deadline)
+
+    @property
+    def waiting_calls(self) -> int:
+        """How many calls wait for a stream."""
+        return self._carrier.waiting
+
+    # --- heard from the carrier -----------------------------------------------------------------------------------
+
+    def accept(self, lane: Lane) -> CallSide:
+        raise AssertionError("servers open no calls")
+
+    def peer_going_away(self, code: int, reason: str) -> None:
+        self._reason = reason
+        super().peer_going_away(code, reason)
+
+    def carrier_closed(self, code: int, reason: str, origin: Origin) -> None:
+        self._reason = reason
+        super().carrier_closed(code, reason, origin)
+
+    def slots_changed(self) -> None:
+        carrier = self._carrier
+        if self._short and not carrier.waiting and carrier.live < carrier.peer_stream_limit:
+            self._short = False
+            self._events.append(CallsAvailable())
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _close_if_idle(self) -> None:
+        if not self._carrier.live and not self._carrier.waiting:
+            reason = self._reason or "the client has shut down"
+            self._carrier.close(ErrorCode.NO_ERROR, reason, Origin.LOCAL if self._leaving else Origin.PEER)
+
+    def _on_timer(self, kind: TimerKind) -> None:
+        for call in self._carrier.calls():
+            assert isinstance(call, ClientCall)
+            call.cancel("the client has shut down")

@@ -1,0 +1,80 @@
+"""What happens to a connection. These events only announce: what a call has to say stands in the call's own queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..call import ClientCall, Origin, ServerCall
+
+__all__ = [
+    "CallReadable",
+    "CallStarted",
+    "CallWritable",
+    "CallsAvailable",
+    "ConnectionClosed",
+    "ConnectionDraining",
+    "ConnectionEvent",
+    "ConnectionReady",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionReady:
+    """The peer's SETTINGS have come (CONN-2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A client has opened a call (server only)."""
+
+    call: ServerCall
+
+
+@dataclass(frozen=True, slots=True)
+class CallReadable:
+    """The call has something to take. Comes again once the call's queue was read empty, not before."""
+
+    call: ClientCall | ServerCall
+
+
+@dataclass(frozen=True, slots=True)
+class CallWritable:
+    """The call's send buffer was full and takes messages again."""
+
+    call: ClientCall | ServerCall
+
+
+@dataclass(frozen=True, slots=True)
+class CallsAvailable:
+    """Calls had to wait for a stream, or were refused for it; a new one would start at once again (client only)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionDraining:
+    """The peer has said GOAWAY: no new calls here, those that it accepted go on."""
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionClosed:
+    """The connection is over, and every call on it has ended. Send what is left of the bytes, then close.
+
+    ``code`` is an HTTP/2 error code (RFC 9113 section 7), ``reason`` a text for people.
+    """
+
+    code: int
+    reason: str
+    origin: Origin
+
+
+ConnectionEvent = (
+    ConnectionReady
+    | CallStarted
+    | CallReadable
+    | CallWritable
+    | CallsAvailable
+    | ConnectionDraining
+    | ConnectionClosed
+)
