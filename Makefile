@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types imports diagrams diagrams-check protos protos-check coverage gate \
+.PHONY: help demo test test-floor check lint types imports diagrams diagrams-check protos protos-check coverage gate \
         requirements requirements-check format clean
 
 help: ## list the targets
@@ -46,6 +46,13 @@ $(VENV)/.installed-dev: pyproject.toml | $(PY)
 	.venv-protos/bin/python -m pip install --quiet --requirement .venv-protos/requirements.txt
 	@touch $@
 
+# The oldest release of each dependency that pyproject.toml allows.
+.venv-floor/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-floor
+	@printf '%s\n' 'h2==4.3.*' 'anyio==4.6.*' 'protobuf==5.29.*' 'click==8.1.*' 'rich==13.7.*' > .venv-floor/constraints.txt
+	.venv-floor/bin/python -m pip install --quiet --constraint .venv-floor/constraints.txt --editable '.[dev]'
+	@touch $@
+
 # -- the two commands to begin with ------------------------------------------------------------------------------------
 
 demo: $(VENV)/.installed-demo ## set up .venv and hold the duplex conversation (ARGS="--backend trio" and the like)
@@ -57,6 +64,9 @@ test: $(VENV)/.installed-dev ## set up .venv and run the tests, at most 5 minute
 	@$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(WORKERS) $(ARGS)
 	@$(if $(strip $(ARGS)),,touch $(BUILD)/tested)
+
+test-floor: .venv-floor/.installed ## run the tests with the oldest dependencies that are supported
+	.venv-floor/bin/pytest -n $(WORKERS) $(ARGS)
 
 # -- the gate ----------------------------------------------------------------------------------------------------------
 
@@ -107,5 +117,5 @@ format: $(VENV)/.installed-dev ## let ruff fix and format what it can
 	$(BIN)/ruff format .
 
 clean: ## remove the environments and everything that was generated but not committed
-	rm -rf $(VENV) .venv-protos $(BUILD) .requirements .coverage .coverage.* coverage.json dist build \
+	rm -rf $(VENV) .venv-protos .venv-floor $(BUILD) .requirements .coverage .coverage.* coverage.json dist build \
 	  .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
