@@ -28,13 +28,12 @@ def fingerprint(root: object) -> bytes:
 
 
 def _walk(value: object, put: Callable[[bytes], object], seen: dict[int, int], keep: list[object]) -> None:
-    match value:
-        case None | bool() | int() | float() | str() | Enum():
-            put(f"{type(value).__name__}:{value!r};".encode("utf-8", "surrogatepass"))
-            return
-        case bytes() | bytearray() | memoryview():
-            put(b"bytes:%d:" % len(value) + bytes(value))
-            return
+    if value is None or isinstance(value, (int, float, str, Enum)):
+        put(f"{type(value).__name__}:{value!r};".encode("utf-8", "surrogatepass"))
+        return
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        put(b"bytes:%d:" % len(value) + bytes(value))
+        return
     if id(value) in seen:
         put(b"again:%d;" % seen[id(value)])
         return

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config import Config
 from ..errors import LocalProtocolError, MessageTooLargeError
-from ..metadata import EMPTY, Metadata
-from ..status import ErrorCode, Status, StatusCode
-from .events import CallEnded, CallEvent, Message, Origin
+from ..status import ErrorCode
+from .events import CallEnded, CallEvent, Message
 from .framing import PREFIX, MessageDecoder, frame_message
 from .tables import SEND, Fault, Receive, Say, Send
 
 if TYPE_CHECKING:
-    from .lane import Block, Lane
+    from .lane import Lane
 
 __all__: list[str] = []
 

@@ -149,7 +149,7 @@ class ClientCall(Call):
                 status = Status(STATUS_BY_ERROR_CODE.get(code, StatusCode.INTERNAL), reset_text(code, reason))
             case Origin.LIBRARY:
                 status = Status(StatusCode.INTERNAL, reason)
-            case Origin.TRANSPORT | Origin.LOCAL:
+            case _:
                 status = Status(StatusCode.UNAVAILABLE, reason)
         self._end(CallEnded(status, EMPTY, origin, unprocessed or not self._opened))
 

@@ -69,7 +69,9 @@ class MessageDecoder:
         if flags > 1:
             self._fail(StatusCode.INTERNAL, f"a message has the flags {flags}: only 0 and 1 are defined")
         elif flags == 1:
-            named = f"compressed with {self.encoding!r}" if self.encoding else "marked as compressed without an encoding"
+            named = (
+                f"compressed with {self.encoding!r}" if self.encoding else "marked as compressed without an encoding"
+            )
             self._fail(StatusCode.INTERNAL, f"a message is {named}: only identity is supported")
         elif length > self._limit:
             self._fail(

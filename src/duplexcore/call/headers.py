@@ -135,9 +135,7 @@ def read_request(block: Block, config: ServerConfig, *, room: bool) -> Request |
 
     if block.size > config.max_header_list_size:
         limit = config.max_header_list_size
-        return refuse(
-            StatusCode.RESOURCE_EXHAUSTED, f"metadata of {block.size} bytes is above the limit of {limit}"
-        )
+        return refuse(StatusCode.RESOURCE_EXHAUSTED, f"metadata of {block.size} bytes is above the limit of {limit}")
     if named[b":scheme"] not in (b"http", b"https"):
         return refuse(StatusCode.INTERNAL, "the scheme must be http or https")
     if len(hosts := every(fields, b"host")) > 1:

@@ -70,11 +70,5 @@ class ConnectionClosed:
 
 
 ConnectionEvent = (
-    ConnectionReady
-    | CallStarted
-    | CallReadable
-    | CallWritable
-    | CallsAvailable
-    | ConnectionDraining
-    | ConnectionClosed
+    ConnectionReady | CallStarted | CallReadable | CallWritable | CallsAvailable | ConnectionDraining | ConnectionClosed
 )

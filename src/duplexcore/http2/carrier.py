@@ -68,9 +68,9 @@ class Http2Carrier:
         "_decoder",
         "_draining",
         "_gate",
+        "_held",
         "_highest_own_id",
         "_highest_peer_id",
-        "_held",
         "_lanes",
         "_out",
         "_owner",
@@ -213,8 +213,6 @@ class Http2Carrier:
         try:
             for unit in self._gate.split(data, now):
                 self._dispatch(unit)
-                if self.closed:
-                    break
         except ConnectionFault as fault:
             self.close(fault.code, fault.reason, Origin.LIBRARY)
         except Exception as error:  # a defect of ours must not take the application down
@@ -225,6 +223,8 @@ class Http2Carrier:
         self.close(ErrorCode.NO_ERROR, f"{reason}{inside}", Origin.TRANSPORT, goaway=False)
 
     def _dispatch(self, unit: DataFrame | HeaderBlock | Frame) -> None:
+        if self.closed:
+            return
         if isinstance(unit, DataFrame):
             self._on_data(unit)
         elif isinstance(unit, HeaderBlock):
@@ -307,8 +307,7 @@ class Http2Carrier:
             self._core.end(lane.stream_id)
         else:
             self._core.headers(lane.stream_id, headers, end=True)
-        lane.step(Step.RECEIVE_END)
-        if lane.state is StreamState.CLOSED:
+        if lane.step(Step.RECEIVE_END) is StreamState.CLOSED:
             self._remove(lane)
 
     def _on_reset(self, frame: Frame) -> None:
@@ -449,9 +448,7 @@ class Http2Carrier:
         stream_room, connection_room = core.stream_window(stream_id), core.connection_window
         room = min(stream_room, connection_room, core.max_frame_size, MAX_DATA)
         output = lane.call.pull(room, now)
-        if lane.abort_code is not None:
-            self.queue(lane)
-        elif output is None:
+        if output is None:
             if stream_room <= 0:
                 lane.blocked = True
             elif connection_room <= 0 and not lane.held:
@@ -468,8 +465,7 @@ class Http2Carrier:
                 self.queue(lane)
 
     def _own_end(self, lane: Http2Lane) -> None:
-        lane.step(Step.SEND_END)
-        if lane.state is StreamState.CLOSED:
+        if lane.step(Step.SEND_END) is StreamState.CLOSED:
             self._remove(lane)
         elif not self._client:
             # The answer is complete and the client still sends: tell it to stop, without blame (RFC 9113 8.1).

@@ -86,8 +86,9 @@ class H2Core:
         )
         self._h2.encoder = HeaderEncoder()
         self._h2.decoder = self._decoder = _StandInDecoder()
+        initial = {h2.settings.SettingCodes(key): value for key, value in settings.items()}
         # `update()` on the settings that are there would not reach the first SETTINGS frame.
-        self._h2.local_settings = h2.settings.Settings(client=client, initial_values=dict(settings))
+        self._h2.local_settings = h2.settings.Settings(client=client, initial_values=initial)
         self._h2.max_inbound_frame_size = config.max_frame_size
         self._sensitive = frozenset(name.encode() for name in config.sensitive_metadata)
         self._ended = 0

@@ -32,7 +32,7 @@ class HeaderDecoder:
         if size_updates(fragment) > MAX_SIZE_UPDATES:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, "a header block with too many table size updates")
         try:
-            return [(name, value) for name, value in self._decoder.decode(fragment, raw=True)]  # type: ignore[misc]
+            return [(name, value) for name, value in self._decoder.decode(fragment, raw=True)]
         except hpack.OversizedHeaderListError:
             text = f"a header list above the hard limit of {self._decoder.max_header_list_size} bytes"
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, text) from None

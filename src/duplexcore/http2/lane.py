@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..call.events import Origin
 from ..call.lane import Block, CallSide
 from ..metadata import field_list_size
-from ..call.events import Origin
 from ..status import ErrorCode
 from .flow import ReceiveWindow
 from .gate import DataFrame
@@ -93,8 +93,9 @@ class Http2Lane:
     def sending(self) -> bool:
         return self.state in (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 
-    def step(self, step: Step) -> None:
+    def step(self, step: Step) -> StreamState:
         self.state = STREAM[self.state, step]
+        return self.state
 
     def on_headers(self, fields: list[Field], end: bool, *, opening: Kind) -> Kind | None:
         """Hands a header list to the call. What it was, None when it was refused as malformed."""
