@@ -21,8 +21,8 @@ BODY_SHOWN = 1024
 class ClientCall(Call):
     """A call that this side has opened. Made by `ClientConnection.start_call`, and the value inside its events.
 
-    ``send_message`` and ``half_close`` say, ``take_message`` and ``next_event`` hear, ``cancel`` ends. All of them may be
-    used at any time; after the end they do nothing.
+    ``send_message`` and ``half_close`` say, ``take_message`` and ``next_event`` hear, ``cancel`` ends. All of them may
+    be used at any time; after the end they do nothing.
     """
 
     __slots__ = ("_authority", "_body", "_custom", "_foreign", "_opened", "_subtype", "initial_metadata")
@@ -184,7 +184,7 @@ class ClientCall(Call):
         self._finish(CallEnded(status, outcome.metadata, Origin.PEER))
 
     def _complete(self, status: Status) -> Status:
-        """OK, unless the messages say otherwise; a single response is delivered only now (FRM-8, STAT-15 to STAT-17)."""
+        """OK, unless the messages say otherwise; a single response is delivered only now (FRM-8, STAT-15, STAT-17)."""
         if self._decoder.buffered:
             return Status(StatusCode.INTERNAL, "the call ended in the middle of a message")
         if self._single:

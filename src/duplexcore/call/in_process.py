@@ -18,6 +18,8 @@ __all__ = ["Direction", "InProcessLane", "InProcessLink"]
 
 
 class Direction(Enum):
+    """Which way something goes."""
+
     TO_SERVER = "to server"
     TO_CLIENT = "to client"
 
@@ -107,5 +109,9 @@ class InProcessLink:
 
     def run(self, now: float = 0.0) -> None:
         """Pulls and delivers until both directions are quiet."""
-        while any([step for d in Direction for step in (self.pull(d, now), self.deliver(d)) if step]):
-            pass
+        busy = True
+        while busy:
+            busy = False
+            for direction in Direction:
+                pulled, delivered = self.pull(direction, now), self.deliver(direction)
+                busy = busy or pulled or delivered

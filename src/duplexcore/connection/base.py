@@ -123,7 +123,7 @@ class Connection(Generic[CallT]):
 
     @property
     def is_closed(self) -> bool:
-        """Whether the connection is over. What `data_to_send` still gives is to be written before the transport closes."""
+        """Whether the connection is over. Write what `data_to_send` still gives, then close the transport."""
         return self._carrier.closed
 
     @property

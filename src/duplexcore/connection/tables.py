@@ -9,6 +9,8 @@ __all__ = ["CONNECTION", "ConnectionState", "Turn"]
 
 
 class ConnectionState(IntEnum):
+    """How far the connection is in its life."""
+
     HANDSHAKING = 0
     READY = 1
     DRAINING = 2

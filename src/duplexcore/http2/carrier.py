@@ -215,7 +215,7 @@ class Http2Carrier:
                 self._dispatch(unit)
         except ConnectionFault as fault:
             self.close(fault.code, fault.reason, Origin.LIBRARY)
-        except Exception as error:  # a defect of ours must not take the application down
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not take the application down
             self.close(ErrorCode.INTERNAL_ERROR, f"internal error: {error!r}", Origin.LIBRARY)
 
     def receive_eof(self, reason: str) -> None:

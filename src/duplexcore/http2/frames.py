@@ -20,6 +20,8 @@ PRIORITY: Final = 0x20
 
 
 class FrameType(IntEnum):
+    """The types of RFC 9113 section 6."""
+
     DATA = 0
     HEADERS = 1
     PRIORITY = 2
@@ -33,6 +35,8 @@ class FrameType(IntEnum):
 
 
 class SettingId(IntEnum):
+    """The settings of RFC 9113 section 6.5.2."""
+
     HEADER_TABLE_SIZE = 1
     ENABLE_PUSH = 2
     MAX_CONCURRENT_STREAMS = 3

@@ -253,8 +253,8 @@ def _unpad(frame: Frame) -> bytes:
 def _looks_like(buffer: bytes | bytearray) -> str:
     """A hint for people who have connected to the wrong port."""
     text = bytes(buffer[:16])
-    if text.startswith(b"HTTP/1") or any(text.startswith(verb) for verb in (b"GET ", b"POST ", b"HEAD ", b"PUT ")):
+    if text.startswith((b"HTTP/1", b"GET ", b"POST ", b"HEAD ", b"PUT ")):
         return ": it speaks HTTP/1.1"
-    if text.startswith(b"\x16\x03") or text.startswith(b"\x15\x03"):
+    if text.startswith((b"\x16\x03", b"\x15\x03")):
         return ": it speaks TLS, this side does not"
     return ""

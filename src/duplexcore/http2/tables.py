@@ -12,6 +12,8 @@ __all__ = ["STREAM", "Step", "StreamState"]
 
 
 class StreamState(IntEnum):
+    """The states of RFC 9113 section 5.1 that exist without push."""
+
     IDLE = 0
     OPEN = 1
     HALF_CLOSED_LOCAL = 2
