@@ -41,6 +41,8 @@ def literal_all(path: Path) -> list[str] | None:
     """The module's ``__all__`` as the source spells it; None if there is none, ValueError if it is computed."""
     found: list[str] | None = None
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        targets: list[ast.expr]
+        value: ast.expr | None
         if isinstance(node, ast.Assign):
             targets, value = node.targets, node.value
         elif isinstance(node, ast.AnnAssign | ast.AugAssign):

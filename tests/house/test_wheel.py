@@ -78,6 +78,9 @@ def test_the_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
     needed = [text for text in metadata.get_all("Requires-Dist", []) if "extra ==" not in text]
     assert [text.partition("<")[0].partition(">")[0] for text in needed] == ["h2"]
     assert metadata["License-Expression"] == "Apache-2.0"
+    assert (metadata["Description-Content-Type"] == "text/markdown") == (ROOT / "README.md").exists(), (
+        "README.md is the description: `readme` in pyproject.toml"
+    )
 
 
 def test_without_extras_two_engines_talk(bare: Environment) -> None:
