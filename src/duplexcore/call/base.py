@@ -162,7 +162,9 @@ class Call:
         self._spare = None
         self._outbox.clear()
         self._unsent = self._cut = 0
-        self._put(ended)
+        self._inbox.append(ended)
+        self._reader = Reader.ANNOUNCED
+        self._owner.call_readable(self)  # told to look already or not: writers and watchers are waiting, too
         self._owner.call_ended(self)
 
     # --- bytes in ------------------------------------------------------------------------------------------------

@@ -32,7 +32,11 @@ class CallStarted:
 
 @dataclass(frozen=True, slots=True)
 class CallReadable:
-    """The call has something to take. Comes again once the call's queue was read empty, not before."""
+    """The call has something to take, or has ended.
+
+    Comes again once the call's queue was read empty, not before; but at the call's end in any case, since the outcome
+    matters to more than the reader.
+    """
 
     call: ClientCall | ServerCall
 

@@ -292,6 +292,8 @@ class Http2Carrier:
         self._lanes[stream_id] = lane
         self._core.headers(stream_id, Kind.REQUEST, end=False)
         self._hand_over(lane, fields, block.end, Kind.REQUEST)
+        if lane.queued:
+            self.flood.induced()  # refused: the answer waits to be written
 
     def _on_late_headers(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
         """HEADERS of a stream that is over are decoded and dropped; anything else is a new stream with an old id."""
@@ -397,20 +399,25 @@ class Http2Carrier:
 
     def data_to_send(self, now: float, max_bytes: int) -> bytes:
         """Control frames first, then the calls in turn, until nothing can go or ``max_bytes`` are reached."""
-        out = self._out
-        out += self._core.take()
+        self._out += self._core.take()
         if not self.closed:
-            self._open_streams(now, max_bytes)
-            while len(out) < max_bytes and (lane := self._next_lane()) is not None:
-                self._frame_one(lane, now)
-                out += self._core.take()
+            try:
+                self._frame_calls(now, max_bytes)
+            except Exception as error:  # noqa: BLE001 - as in `receive`
+                self.close(ErrorCode.INTERNAL_ERROR, f"internal error: {error!r}", Origin.LIBRARY)
         self.flood.written()
-        data = bytes(out)
-        out.clear()
+        data = bytes(self._out)
+        self._out.clear()
         if data and self._tap.observer is not None:
             for frame in frames.read_frames(data):
                 self._tap.observer("out", frame)
         return data
+
+    def _frame_calls(self, now: float, max_bytes: int) -> None:
+        self._open_streams(now, max_bytes)
+        while len(self._out) < max_bytes and (lane := self._next_lane()) is not None:
+            self._frame_one(lane, now)
+            self._out += self._core.take()
 
     def _open_streams(self, now: float, max_bytes: int) -> None:
         while self._waiting and self._may_open() and len(self._out) < max_bytes:
@@ -443,6 +450,8 @@ class Http2Carrier:
             return
         if lane.abort_code is not None:
             self._reset(lane, lane.abort_code)
+            return
+        if not lane.sending:
             return
         core, stream_id = self._core, lane.stream_id
         stream_room, connection_room = core.stream_window(stream_id), core.connection_window

@@ -149,7 +149,10 @@ class H2Core:
         self._h2.send_headers(stream_id, marked(fields, self._sensitive), end_stream=end)
 
     def send_data(self, stream_id: int, payload: bytes, *, end: bool) -> None:
-        self._h2.send_data(stream_id, payload, end_stream=end)
+        if payload:
+            self._h2.send_data(stream_id, payload, end_stream=end)
+        else:  # only ever to end; it needs no window (FLOW-8), which `send_data` would ask for
+            self._h2.end_stream(stream_id)
 
     def send_reset(self, stream_id: int, code: ErrorCode) -> None:
         self._h2.reset_stream(stream_id, code)
