@@ -1,0 +1,1 @@
+"""Messages generated from protos/duplexcore/demo/v1 by `make protos`."""
