@@ -267,16 +267,19 @@ class Http2Carrier:
             self.flood.induced()
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent HEADERS after the end of its side")
             return
-        self._hand_over(lane, fields, block.end, Kind.RESPONSE)
+        if not self._hand_over(lane, fields, block.end, Kind.RESPONSE):
+            self.flood.induced()
 
-    def _hand_over(self, lane: Http2Lane, fields: list[tuple[bytes, bytes]], end: bool, opening: Kind) -> None:
+    def _hand_over(self, lane: Http2Lane, fields: list[tuple[bytes, bytes]], end: bool, opening: Kind) -> bool:
+        """Whether the list was well-formed; if so, h2 has followed."""
         kind = lane.on_headers(fields, end, opening=opening)
         if kind is None:
-            self.flood.induced()
-        elif end:
+            return False
+        if end:
             self._peer_ended(lane, headers=kind)
         elif kind is Kind.RESPONSE and lane.headers_seen:
             self._core.headers(lane.stream_id, kind, end=False)
+        return True
 
     def _on_request(self, block: HeaderBlock, fields: list[tuple[bytes, bytes]]) -> None:
         stream_id = block.stream_id
@@ -293,7 +296,7 @@ class Http2Carrier:
         self._core.headers(stream_id, Kind.REQUEST, end=False)
         self._hand_over(lane, fields, block.end, Kind.REQUEST)
         if lane.queued:
-            self.flood.induced()  # refused: the answer waits to be written
+            self.flood.induced()  # it was refused, and that waits to be written
 
     def _on_late_headers(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
         """HEADERS of a stream that is over are decoded and dropped; anything else is a new stream with an old id."""
