@@ -3,8 +3,8 @@
     .venv-protos/bin/python scripts/protos.py             write *_pb2.py and *_pb2.pyi
     .venv-protos/bin/python scripts/protos.py --check     exit 1 if what is written is not what protos/ gives
 
-`make protos` and `make protos-check` run it in an environment with the oldest protobuf that we support: the code of a newer
-protoc refuses older runtimes.
+`make protos` and `make protos-check` run it in an environment with the oldest protobuf that we support: the code of a
+newer protoc refuses older runtimes.
 """
 
 from __future__ import annotations
