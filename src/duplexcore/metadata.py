@@ -8,7 +8,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, overload
+from typing import Final, cast, overload
 
 __all__ = ["EMPTY", "Field", "Metadata", "MetadataLike", "Value"]
 
@@ -66,7 +66,7 @@ class Metadata(Sequence[tuple[str, Value]]):
         if isinstance(pairs, Metadata):
             self._pairs = pairs._pairs
         else:
-            items: Iterable[tuple[str, Value]] = pairs.items() if isinstance(pairs, Mapping) else pairs
+            items = cast("Iterable[tuple[str, Value]]", pairs.items() if isinstance(pairs, Mapping) else pairs)
             self._pairs = tuple((name.lower(), value) for name, value in items)
 
     @overload
@@ -112,6 +112,7 @@ class Metadata(Sequence[tuple[str, Value]]):
         return f"Metadata({shown!r})"
 
 
+#: What is taken wherever metadata is sent: `Metadata`, a mapping, or pairs of name and value.
 MetadataLike = Metadata | Mapping[str, Value] | Iterable[tuple[str, Value]]
 EMPTY: Final = Metadata()
 

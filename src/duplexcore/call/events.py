@@ -60,4 +60,5 @@ class CallEnded:
     unprocessed: bool = False
 
 
+#: What `next_event` of a call gives.
 CallEvent = InitialMetadata | Message | HalfClosed | CallEnded

@@ -54,6 +54,7 @@ class Lane(Protocol):
     @property
     def header_limit(self) -> int:
         """The largest header list that the peer accepts, in bytes (RFC 9113 6.5.2)."""
+        ...
 
     def wants_write(self) -> None:
         """The call has something for `CallSide.pull`."""
@@ -68,9 +69,11 @@ class Lane(Protocol):
 class CallSide(Protocol):
     """One call, as its carrier drives it."""
 
-    def on_headers(self, block: Block, end: bool) -> None: ...
+    def on_headers(self, block: Block, end: bool) -> None:
+        """A header list; with ``end`` it is the last of the peer's side."""
 
-    def on_data(self, data: bytes) -> None: ...
+    def on_data(self, data: bytes) -> None:
+        """Bytes of messages, never none."""
 
     def on_end(self) -> None:
         """The peer ended its side without a header list."""
@@ -80,3 +83,4 @@ class CallSide(Protocol):
 
     def pull(self, room: int, now: float) -> Output | None:
         """What to send next, with at most ``room`` bytes of `Data`; None: nothing, until `Lane.wants_write`."""
+        ...

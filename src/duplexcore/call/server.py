@@ -33,6 +33,7 @@ class ServerCallOwner(CallOwner, Protocol):
     @property
     def room_for_call(self) -> bool:
         """Whether another call may run now; if not, it is refused as unprocessed (CONN-8)."""
+        ...
 
     def call_started(self, call: ServerCall, timeout: float | None) -> None:
         """The request is in order: set its deadline, announce it."""

@@ -73,6 +73,7 @@ class ConnectionClosed:
     origin: Origin
 
 
+#: What `next_event` of a connection gives.
 ConnectionEvent = (
     ConnectionReady | CallStarted | CallReadable | CallWritable | CallsAvailable | ConnectionDraining | ConnectionClosed
 )

@@ -41,6 +41,7 @@ class CarrierOwner(Protocol):
 
     def accept(self, lane: Http2Lane) -> CallSide:
         """The peer opens a call (server only)."""
+        ...
 
     def slots_changed(self) -> None:
         """A stream has ended, or the peer's limit has changed."""
