@@ -1,0 +1,93 @@
+"""Methods as values: a path, a kind, and the codecs of both directions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import ClassVar, Generic, TypeVar
+
+from .codec import Codec, codec_for
+
+__all__ = ["ClientStreamingMethod", "DuplexMethod", "Method", "MethodKind", "ServerStreamingMethod", "UnaryMethod"]
+
+Req = TypeVar("Req")
+Resp = TypeVar("Resp")
+
+_PATH = re.compile(r"/([!-.0-~]+)/([!-.0-~]+)")
+
+
+class MethodKind(Enum):
+    """Which sides of a method are streams."""
+
+    UNARY = "unary"
+    CLIENT_STREAMING = "client-streaming"
+    SERVER_STREAMING = "server-streaming"
+    DUPLEX = "duplex"
+
+
+@dataclass(frozen=True)
+class Method(Generic[Req, Resp]):
+    """One method of a service. Use one of the four kinds: `UnaryMethod`, `ClientStreamingMethod`,
+    `ServerStreamingMethod`, `DuplexMethod`.
+
+    ``path``: ``/package.Service/Method``. ``request`` and ``response``: ``bytes``, a protobuf message class, or a
+    `Codec`. Raises ValueError for a path of another form, TypeError for what is no type of messages.
+    """
+
+    #: ``/package.Service/Method``, as it is on the wire (D-6).
+    path: str
+    request: type[Req] | Codec[Req]
+    response: type[Resp] | Codec[Resp]
+    request_codec: Codec[Req] = field(init=False, repr=False, compare=False)
+    response_codec: Codec[Resp] = field(init=False, repr=False, compare=False)
+
+    kind: ClassVar[MethodKind]
+
+    def __post_init__(self) -> None:
+        if not hasattr(type(self), "kind"):
+            raise TypeError(
+                "a method is unary, client-streaming, server-streaming or duplex: use the class of its kind"
+            )
+        if not _PATH.fullmatch(self.path):
+            raise ValueError(f"method path {self.path!r} is not of the form '/package.Service/Method'")
+        object.__setattr__(self, "request_codec", codec_for(self.request))
+        object.__setattr__(self, "response_codec", codec_for(self.response))
+
+    @property
+    def service(self) -> str:
+        """``package.Service``."""
+        return self.path[1:].partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The method's name without its service."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class UnaryMethod(Method[Req, Resp]):
+    """``rpc M (Req) returns (Resp)``: one request, one response."""
+
+    kind = MethodKind.UNARY
+
+
+@dataclass(frozen=True)
+class ClientStreamingMethod(Method[Req, Resp]):
+    """``rpc M (stream Req) returns (Resp)``: any number of requests, then one response."""
+
+    kind = MethodKind.CLIENT_STREAMING
+
+
+@dataclass(frozen=True)
+class ServerStreamingMethod(Method[Req, Resp]):
+    """``rpc M (Req) returns (stream Resp)``: one request, any number of responses."""
+
+    kind = MethodKind.SERVER_STREAMING
+
+
+@dataclass(frozen=True)
+class DuplexMethod(Method[Req, Resp]):
+    """``rpc M (stream Req) returns (stream Resp)``: each side sends 0 to N messages, in no order between the two."""
+
+    kind = MethodKind.DUPLEX
