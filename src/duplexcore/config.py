@@ -13,6 +13,7 @@ MIB = 1024 * 1024
 MIN_WINDOW = 65_535
 MAX_WINDOW = 2**31 - 1
 MAX_MESSAGE = 2**32 - 1
+_PRINTABLE = re.compile(r"[ -~]*")
 _AUTHORITY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@%\[\]]*")
 
 
@@ -100,6 +101,8 @@ class ClientConfig(Config):
         # Not super(): a slotted dataclass is made anew, and the zero-argument form would look in the old class.
         Config.__post_init__(self)
         check_authority(self.authority)
+        if not _PRINTABLE.fullmatch(self.user_agent):
+            raise ValueError(f"user_agent is {self.user_agent!r}: it must be printable ASCII")
         if self.scheme not in ("http", "https"):
             raise ValueError(f"scheme is {self.scheme!r}: it must be 'http' or 'https'")
 

@@ -92,8 +92,7 @@ class ClientConnection(Connection[ClientCall]):
             return call
         if deadline is not None:
             self._timers.start(TimerKind.DEADLINE, deadline, call)
-        if self.waiting_calls > max(0, self._carrier.peer_stream_limit - self._carrier.live):
-            self._short = True
+        self.slots_changed()
         return call
 
     def shutdown(self, *, deadline: float | None = None) -> None:
@@ -128,7 +127,10 @@ class ClientConnection(Connection[ClientCall]):
 
     def slots_changed(self) -> None:
         carrier = self._carrier
-        if self._short and not carrier.waiting and carrier.live < carrier.peer_stream_limit:
+        free = max(0, carrier.peer_stream_limit - carrier.live)
+        if carrier.waiting > free:
+            self._short = True
+        elif self._short and free and not carrier.waiting:
             self._short = False
             self._events.append(CallsAvailable())
 

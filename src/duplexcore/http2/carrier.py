@@ -424,6 +424,7 @@ class Http2Carrier:
             self._out += self._core.take()
 
     def _open_streams(self, now: float, max_bytes: int) -> None:
+        opened = False
         while self._waiting and self._may_open() and len(self._out) < max_bytes:
             lane = next(iter(self._waiting))
             output = lane.call.pull(0, now)
@@ -436,6 +437,9 @@ class Http2Carrier:
             self._core.send_headers(lane.stream_id, output.fields, end=output.end)
             self._out += self._core.take()
             self.queue(lane)
+            opened = True
+        if opened:
+            self._owner.slots_changed()
 
     def _next_lane(self) -> Http2Lane | None:
         if self._held and self._core.connection_window > 0:
