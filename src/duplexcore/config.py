@@ -14,11 +14,14 @@ MIN_WINDOW = 65_535
 MAX_WINDOW = 2**31 - 1
 MAX_MESSAGE = 2**32 - 1
 _PRINTABLE = re.compile(r"[ -~]*")
-_AUTHORITY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@%\[\]]*")
+_AUTHORITY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:%\[\]]+")
 
 
 def check_authority(authority: str) -> str:
-    """The text itself when it can stand in ``:authority`` (RFC 3986 section 3.2); ValueError otherwise (HDR-5)."""
+    """The text itself when it can stand in ``:authority``; ValueError otherwise (HDR-5).
+
+    That is RFC 3986 section 3.2 without user names, which HTTP/2 forbids, and not empty.
+    """
     if not _AUTHORITY.fullmatch(authority):
         raise ValueError(f"authority {authority!r} is not a host or host:port")
     return authority
