@@ -49,6 +49,10 @@ class RpcError(DuplexcoreError):
         self.unprocessed = unprocessed
         super().__init__(str(self.status))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Its arguments are not those of `Exception`: without this it could be neither copied nor pickled."""
+        return type(self), (self.status,), self.__dict__
+
     @property
     def code(self) -> StatusCode:
         return self.status.code
