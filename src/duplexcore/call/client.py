@@ -122,9 +122,9 @@ class ClientCall(Call):
             case headers.ForeignResponse(status):
                 if self._hear(Hear.FOREIGN_HEADERS):
                     self._foreign = status
-            case headers.BadBlock(status):
+            case headers.BadBlock(status, reset):
                 if self._hear(Hear.HEADERS):
-                    self._give_up(status, Origin.LIBRARY, _reset_for(status))
+                    self._give_up(status, Origin.LIBRARY, reset)
 
     def on_data(self, data: bytes) -> None:
         if self.ended is not None or not self._hear(Hear.DATA):
@@ -170,7 +170,7 @@ class ClientCall(Call):
 
     def _on_outcome(self, block: Block, outcome: headers.Outcome | headers.BadBlock) -> None:
         if isinstance(outcome, headers.BadBlock):
-            self._give_up(outcome.status, Origin.LIBRARY, _reset_for(outcome.status))
+            self._give_up(outcome.status, Origin.LIBRARY, outcome.reset)
             return
         status = outcome.status or self._foreign
         if status is None and self.receive_state is Receive.IDLE:
@@ -216,8 +216,3 @@ class ClientCall(Call):
         if self.ended is None:
             self._end(CallEnded(status, EMPTY, origin, unprocessed=not self._opened))
             self._lane.abort(code)
-
-
-def _reset_for(status: Status) -> ErrorCode:
-    """What to tell a server whose header block could not be used (MD-8, MD-11)."""
-    return ErrorCode.PROTOCOL_ERROR if status.code is StatusCode.INTERNAL else ErrorCode.CANCEL

@@ -12,7 +12,7 @@ from typing import Final
 from .. import _version
 from ..config import ServerConfig
 from ..metadata import EMPTY, Field, InvalidMetadataError, Metadata, decode_metadata
-from ..status import STATUS_BY_HTTP_STATUS, Status, StatusCode, encode_message, parse_status
+from ..status import STATUS_BY_HTTP_STATUS, ErrorCode, Status, StatusCode, encode_message, parse_status
 from .lane import Block
 from .timeout import decode_timeout
 
@@ -205,9 +205,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class BadBlock:
-    """A block that ends the call on our side, with the status that says why."""
+    """A block that can not be used: the status that says why, and the code that tells the server so (Table D)."""
 
     status: Status
+    reset: ErrorCode
 
 
 def read_response(block: Block, requested_subtype: str, limit: int) -> Response | ForeignResponse | BadBlock:
@@ -218,11 +219,11 @@ def read_response(block: Block, requested_subtype: str, limit: int) -> Response 
     subtype = subtype_of(first(block.fields, b"content-type") or b"") or "proto"
     if subtype != (requested_subtype or "proto"):
         text = f"the answer's content subtype is {subtype!r}, that of the request {requested_subtype!r}"
-        return BadBlock(Status(StatusCode.INTERNAL, text))
+        return BadBlock(Status(StatusCode.INTERNAL, text), ErrorCode.CANCEL)
     try:
         return Response(decode_metadata(block.fields), (first(block.fields, b"grpc-encoding") or b"").decode("latin-1"))
     except InvalidMetadataError as error:
-        return BadBlock(Status(StatusCode.INTERNAL, str(error)))
+        return BadBlock(Status(StatusCode.INTERNAL, str(error)), ErrorCode.PROTOCOL_ERROR)
 
 
 def read_outcome(block: Block, limit: int) -> Outcome | BadBlock:
@@ -235,7 +236,7 @@ def read_outcome(block: Block, limit: int) -> Outcome | BadBlock:
     try:
         metadata = decode_metadata(block.fields)
     except InvalidMetadataError as error:
-        return BadBlock(Status(StatusCode.INTERNAL, str(error)))
+        return BadBlock(Status(StatusCode.INTERNAL, str(error)), ErrorCode.PROTOCOL_ERROR)
     return Outcome(parse_status(codes, first(block.fields, b"grpc-message") or b""), metadata)
 
 
@@ -256,4 +257,4 @@ def _too_large(block: Block, limit: int) -> BadBlock | None:
     if block.size <= limit:
         return None
     text = f"received metadata of {block.size} bytes is above the limit of {limit}"
-    return BadBlock(Status(StatusCode.RESOURCE_EXHAUSTED, text))
+    return BadBlock(Status(StatusCode.RESOURCE_EXHAUSTED, text), ErrorCode.CANCEL)
