@@ -19,6 +19,8 @@ def encode_timeout(seconds: float) -> bytes:
     nanoseconds = max(1, math.ceil(seconds * 10**9))
     for unit, size in _NANOSECONDS.items():
         count = -(-nanoseconds // size)
+        if count * size / 10**9 < seconds:  # the product was rounded down
+            count += 1
         if count <= _MOST:
             return b"%d%s" % (count, unit.encode())
     return b"99999999H"

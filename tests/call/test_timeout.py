@@ -1,0 +1,87 @@
+"""``grpc-timeout``, encoded and decoded."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from duplexcore.call.timeout import decode_timeout, encode_timeout
+
+UNITS = {"n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000), "S": 1, "M": 60, "H": 3600}
+
+
+@pytest.mark.req("DEAD-1")
+@pytest.mark.parametrize(
+    ("seconds", "sent"),
+    [
+        (1e-12, b"1n"),
+        (0.0, b"1n"),
+        (-5.0, b"1n"),
+        (1e-9, b"1n"),
+        (0.05, b"50000000n"),
+        (0.099999999, b"99999999n"),
+        (0.1, b"100000u"),
+        (1.0, b"1000000u"),
+        (99.999999, b"99999999u"),
+        (100, b"100000m"),
+        (3600, b"3600000m"),
+        (99_999.999, b"99999999m"),
+        (99_999.9991, b"100000S"),
+        (99_999_999, b"99999999S"),
+        (100_000_000, b"1666667M"),
+        (99_999_999 * 60, b"99999999M"),
+        (99_999_999 * 60 + 1, b"1666667H"),
+        (99_999_999 * 3600, b"99999999H"),
+        (1e300, b"99999999H"),
+        (float("inf"), b"99999999H"),
+    ],
+)
+def test_the_smallest_unit_that_fits_eight_digits_rounded_up(seconds: float, sent: bytes) -> None:
+    assert encode_timeout(seconds) == sent
+
+
+@pytest.mark.req("DEAD-1")
+@given(st.floats(min_value=0, exclude_min=True, max_value=99_999_999 * 3600))
+@example(1.1)
+@example(6_000_000_000.000001)
+def test_what_is_sent_is_never_less_and_less_than_a_unit_more(seconds: float) -> None:
+    """P36."""
+    sent = encode_timeout(seconds)
+    count, unit = int(sent[:-1]), UNITS[sent[-1:].decode()]
+    assert 1 <= count <= 99_999_999
+    assert decode_timeout(sent) >= seconds
+    assert (count - 1) * unit < Fraction(seconds)
+    smaller = [other for other in UNITS.values() if other < unit]
+    assert all(Fraction(seconds) / other > 99_999_999 for other in smaller)
+
+
+@pytest.mark.req("DEAD-3", "DEAD-4")
+@pytest.mark.parametrize(
+    ("received", "seconds"),
+    [
+        (b"0n", 0),
+        (b"1n", 1e-9),
+        (b"00000001n", 1e-9),
+        (b"007u", 7e-6),
+        (b"250m", 0.25),
+        (b"2S", 2),
+        (b"3M", 180),
+        (b"4H", 14_400),
+        (b"0H", 0),
+        (b"99999999n", 0.099999999),
+        (b"99999999H", 359_999_996_400),
+    ],
+)
+def test_all_that_the_specification_allows_is_read(received: bytes, seconds: float) -> None:
+    assert decode_timeout(received) == seconds
+
+
+BAD = "|n|1|1s|1h|-1n|+1n|1.5S|123456789n|1 n| 1n|1n |1nn|n1|1N|1n\n|0x1n|\xb2n|1e2n|\xd9\xa1n".split("|")
+
+
+@pytest.mark.req("DEAD-3")
+@pytest.mark.parametrize("received", BAD)
+def test_all_else_is_refused(received: str) -> None:
+    with pytest.raises(ValueError, match="grpc-timeout"):
+        decode_timeout(received.encode("latin-1"))
