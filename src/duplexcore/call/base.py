@@ -10,7 +10,7 @@ from ..config import Config
 from ..errors import LocalProtocolError, MessageTooLargeError
 from ..status import ErrorCode
 from .events import CallEnded, CallEvent, Message
-from .framing import PREFIX, MessageDecoder, frame_message
+from .framing import PREFIX, MessageDecoder, frame_message, size_of
 from .tables import SEND, Fault, Receive, Say, Send
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Call:
         Raises `LocalProtocolError` after the send half was closed or while the call is not writable (wait for
         `CallWritable`), `MessageTooLargeError` above ``max_send_message_size``.
         """
-        size = len(payload)
+        size = size_of(payload)
         if size > self.config.max_send_message_size:
             raise MessageTooLargeError(
                 f"a message of {size} bytes is above max_send_message_size, {self.config.max_send_message_size}"
@@ -110,10 +110,11 @@ class Call:
             return False
         if self._unsent >= self.config.send_buffer:
             raise LocalProtocolError("the send buffer is full: wait for CallWritable before the next message")
+        framed = frame_message(payload)  # refuses what is no bytes, before anything has changed
         self.send_state = following
         if self._unsent == 0:
             self._lane.wants_write()
-        self._outbox.append(frame_message(payload))
+        self._outbox.append(framed)
         self._unsent += size + PREFIX
         return True
 

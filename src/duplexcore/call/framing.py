@@ -13,7 +13,12 @@ PREFIX = 5
 
 def frame_message(payload: bytes | bytearray | memoryview) -> bytes:
     """One uncompressed message with its prefix."""
-    return b"".join((b"\0", len(payload).to_bytes(4, "big"), payload))
+    return b"".join((b"\0", size_of(payload).to_bytes(4, "big"), payload))
+
+
+def size_of(payload: bytes | bytearray | memoryview) -> int:
+    """Bytes: the length of a memoryview counts its items."""
+    return payload.nbytes if isinstance(payload, memoryview) else len(payload)
 
 
 class MessageDecoder:
