@@ -249,7 +249,7 @@ class Http2Carrier:
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent DATA after the end of its side")
             return
         lane.on_data(frame)
-        if frame.end:
+        if frame.end and lane.abort_code is None:
             self._peer_ended(lane, headers=None)
             lane.call.on_end()
 
