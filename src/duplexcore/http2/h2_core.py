@@ -71,7 +71,7 @@ class _StandInDecoder(hpack.Decoder):
 class H2Core:
     """What the carrier asks of h2. Every method keeps h2 in a state in which it can not object."""
 
-    __slots__ = ("_decoder", "_ended", "_h2", "_sensitive")
+    __slots__ = ("_decoder", "_ended", "_h2", "_left", "_sensitive")
 
     def __init__(self, config: Config, *, client: bool, settings: dict[int, int]) -> None:
         self._h2 = _Connection(
@@ -92,6 +92,7 @@ class H2Core:
         self._h2.max_inbound_frame_size = config.max_frame_size
         self._sensitive = frozenset(name.encode() for name in config.sensitive_metadata)
         self._ended = 0
+        self._left = b""  # of the frames that h2 had made when it gave up: its GOAWAY is not ours
         self._h2.initiate_connection()
 
     # --- in -------------------------------------------------------------------------------------------------------
@@ -134,13 +135,17 @@ class H2Core:
         try:
             self._h2.receive_data(frame)
         except h2.exceptions.ProtocolError as error:
+            self._left = b"".join(
+                bytes(made) for made in frames.read_frames(self.take()) if made.type != FrameType.GOAWAY
+            )
             raise ConnectionFault(ErrorCode(int(error.error_code)), str(error) or type(error).__name__) from None
 
     # --- out ------------------------------------------------------------------------------------------------------
 
     def take(self) -> bytes:
         """All bytes that h2 has made: whole frames."""
-        return self._h2.data_to_send()
+        left, self._left = self._left, b""
+        return left + self._h2.data_to_send()
 
     def next_stream_id(self) -> int:
         return self._h2.get_next_available_stream_id()
