@@ -106,15 +106,13 @@ def test_a_compressed_message_is_a_fault_as_long_as_nothing_is_understood(encodi
 @pytest.mark.parametrize("limit", [0, 1, 100])
 def test_the_limit_itself_passes_and_one_more_does_not(limit: int) -> None:
     assert decode(frame_message(b"x" * limit), limit=limit) == [b"x" * limit]
-    decoder = MessageDecoder(limit)
     prefix = b"\0" + (limit + 1).to_bytes(4, "big")
-    assert decoder.feed(prefix[:4]) == []
-    assert decoder.fault is None
-    assert decoder.feed(prefix[4:]) == []  # judged with the fifth byte, before any of the body
-    fault = decoder.fault
-    assert fault is not None
-    assert fault.code is StatusCode.RESOURCE_EXHAUSTED
-    assert decoder.buffered == 0
+    early, late = MessageDecoder(limit), MessageDecoder(limit)
+    assert early.feed(prefix[:4]) == late.feed(prefix) == []
+    assert early.fault is None
+    assert late.fault is not None  # judged with the fifth byte, before any of the body
+    assert late.fault.code is StatusCode.RESOURCE_EXHAUSTED
+    assert late.buffered == 0
 
 
 @pytest.mark.req("FRM-4", "FRM-6")

@@ -22,6 +22,8 @@ CONTENT_TYPE: Final = b"application/grpc"
 USER_AGENT: Final = f"grpc-python-duplexcore/{_version.VERSION}"
 #: Codings of messages that are understood; the list of what we accept is sent with every call (HDR-12).
 ACCEPTED_ENCODINGS: Final = b"identity"
+#: How much of a refusal's text is sent, since it may quote what it refuses: characters.
+REFUSAL_SHOWN: Final = 200
 
 
 def subtype_of(content_type: bytes) -> str | None:
@@ -36,7 +38,7 @@ def subtype_of(content_type: bytes) -> str | None:
 
 
 def content_type_of(subtype: str) -> bytes:
-    return CONTENT_TYPE + b"+" + subtype.encode() if subtype else CONTENT_TYPE
+    return CONTENT_TYPE + b"+" + subtype.encode("latin-1") if subtype else CONTENT_TYPE
 
 
 def first(fields: Sequence[Field], name: bytes) -> bytes | None:
@@ -129,9 +131,11 @@ def read_request(block: Block, config: ServerConfig, *, room: bool) -> Request |
     fields = block.fields
     named = dict(reversed(fields))
     subtype = subtype_of(named.get(b"content-type", b""))
+    served = not subtype or config.content_subtypes is None or subtype in config.content_subtypes
+    answered = subtype if subtype and served else ""
 
     def refuse(code: StatusCode, text: str, http_status: bytes = b"200", *extra: Field) -> Refusal:
-        return Refusal(trailers_only_fields(subtype or "", Status(code, text), list(extra), http_status))
+        return Refusal(trailers_only_fields(answered, Status(code, text[:REFUSAL_SHOWN]), list(extra), http_status))
 
     if block.size > config.max_header_list_size:
         limit = config.max_header_list_size
@@ -142,7 +146,7 @@ def read_request(block: Block, config: ServerConfig, *, room: bool) -> Request |
         return refuse(StatusCode.INTERNAL, "more than one host", b"400")
     if subtype is None:
         return Refusal([(b":status", b"415")])
-    if config.content_subtypes is not None and subtype and subtype not in config.content_subtypes:
+    if not served:
         return refuse(StatusCode.INTERNAL, f"no codec for the content subtype {subtype!r}")
     if config.require_te and b"te" not in named:
         return refuse(StatusCode.UNKNOWN, "te: trailers is missing")
@@ -160,6 +164,8 @@ def read_request(block: Block, config: ServerConfig, *, room: bool) -> Request |
         return None
     if named[b":method"] != b"POST":
         return refuse(StatusCode.INTERNAL, "the method must be POST", b"405", (b"allow", b"POST"))
+    if timeout == 0:
+        return refuse(StatusCode.DEADLINE_EXCEEDED, "the deadline had passed on arrival")
     if (encoding := named.get(b"grpc-encoding", b"identity")) != b"identity":
         text = f"grpc-encoding {encoding.decode('latin-1')!r} is not supported"
         return refuse(StatusCode.UNIMPLEMENTED, text, b"200", (b"grpc-accept-encoding", ACCEPTED_ENCODINGS))

@@ -139,7 +139,10 @@ class ServerCall(Call):
     def pull(self, room: int, now: float) -> Output | None:
         if self._refusal is not None:
             fields, self._refusal = self._refusal, None
-            return Headers(fields, end=True)
+            if self._fits(fields):
+                return Headers(fields, end=True)
+            self._lane.abort(ErrorCode.INTERNAL_ERROR)
+            return None
         if self._unsent or (self._initial_said and self.ended is None):
             if not self._headers_sent:
                 return self._open()
@@ -199,24 +202,17 @@ class ServerCall(Call):
             self._lane.abort(ErrorCode.REFUSED_STREAM)
             return False
         if isinstance(request, headers.Refusal):
-            self._refuse(request.fields)
+            self._never_announced()
+            self._refusal = request.fields
+            self._lane.wants_write()
             return False
         self.method = request.path
         self.metadata = request.metadata
         self.authority = request.authority
         self.user_agent = request.user_agent
         self._subtype = request.subtype
-        if request.timeout == 0:
-            expired = Status(StatusCode.DEADLINE_EXCEEDED, "the deadline had passed on arrival")
-            self._refuse(headers.trailers_only_fields(self._subtype, expired, []))
-            return False
         self._owner.call_started(self, request.timeout)
         return True
-
-    def _refuse(self, fields: list[Field]) -> None:
-        self._never_announced()
-        self._refusal = fields
-        self._lane.wants_write()
 
     def _never_announced(self) -> None:
         """The call is over before the application heard of it: no event tells of it."""
