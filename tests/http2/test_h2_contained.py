@@ -300,7 +300,7 @@ def test_content_length_is_never_sent() -> None:
 @pytest.mark.req("FLOW-7", "FLOW-8")
 def test_settings_reopen_every_window_at_once() -> None:
     bench = ClientBench(settings={raw.INITIAL_WINDOW: 10})
-    calls = [bench.call("/a/b", bytes(95)) for _ in range(3)]
+    calls = [bench.call(None, "/a/b", bytes(95)) for _ in range(3)]
     assert bench.briefs() == []
     assert bench.feed(raw.settings({raw.INITIAL_WINDOW: 5})) == ["SETTINGS ACK"]  # now at -5
     assert bench.feed(raw.settings({raw.INITIAL_WINDOW: 10})) == ["SETTINGS ACK"]  # and 0
@@ -318,7 +318,7 @@ def test_settings_reopen_every_window_at_once() -> None:
 @pytest.mark.req("FLOW-8")
 def test_an_empty_end_goes_at_a_closed_window() -> None:
     bench = ClientBench(settings={raw.INITIAL_WINDOW: 5})
-    call = bench.call("/a/b", b"")
+    call = bench.call(None, "/a/b", b"")
     assert bench.feed(raw.settings({raw.INITIAL_WINDOW: 0})) == ["SETTINGS ACK"]
     call.half_close()
     assert bench.briefs() == ["DATA 1 0 ES"]
@@ -331,7 +331,7 @@ def test_a_streams_window_update_wakes_that_stream_alone() -> None:
     for others in (10, 400):
         bench = ClientBench(settings={raw.INITIAL_WINDOW: 1})
         for _ in range(others):
-            bench.call("/a/b", bytes(50))
+            bench.call(None, "/a/b", bytes(50))
         bench.give(raw.window_update(1, 1))
         assert bench.engine.backlog == 1
         assert bench.briefs() == ["DATA 1 1"]

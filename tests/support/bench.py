@@ -86,8 +86,13 @@ class ClientBench(_Bench):
             self.hello += self.pull()
             self.drain()
 
-    def call(self, path: str = CHAT, *messages: bytes, half_close: bool = False) -> ClientCall:
-        """A call whose headers, messages and half-close are on the wire, as far as the windows let them."""
+    def call(
+        self, stream: int | None = None, path: str = CHAT, *messages: bytes, half_close: bool = False
+    ) -> ClientCall:
+        """A call whose headers, messages and half-close are on the wire, as far as the windows let them.
+
+        ``stream``: only there so that tests of both sides can say the same.
+        """
         call = self.engine.start_call(path)
         for one in messages:
             assert call.send_message(one)

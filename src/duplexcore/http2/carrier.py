@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from typing import Protocol
 
 from ..call.events import Origin
@@ -98,9 +98,10 @@ class Http2Carrier:
         self._core = H2Core(config, client=client, settings=_own_settings(config))
         self._window = ReceiveWindow(config.connection_window)
         self._lanes: dict[int, Http2Lane] = {}
-        self._waiting: dict[Http2Lane, None] = {}  # in order; no stream id yet
-        self._queue: deque[Http2Lane] = deque()  # have something to frame
-        self._held: deque[Http2Lane] = deque()  # have data, and wait for the connection's window
+        # Queues from which a lane can be taken, wherever it stands, at the same small cost.
+        self._waiting: OrderedDict[Http2Lane, None] = OrderedDict()  # no stream id yet
+        self._queue: OrderedDict[Http2Lane, None] = OrderedDict()  # have something to frame
+        self._held: OrderedDict[Http2Lane, None] = OrderedDict()  # have data, and wait for the connection's window
         self._out = bytearray(self._core.take())
         self._ready = False
         self._draining = False  # no stream is opened any more, by whichever side
@@ -132,7 +133,8 @@ class Http2Carrier:
     @property
     def backlog(self) -> int:
         """How many calls have something to frame, as far as windows allow."""
-        return len(self._queue) + (len(self._waiting) if self._may_open() else 0)
+        held = len(self._held) if self._core.connection_window > 0 else 0
+        return len(self._queue) + held + (len(self._waiting) if self._may_open() else 0)
 
     @property
     def wants_read(self) -> bool:
@@ -168,7 +170,7 @@ class Http2Carrier:
     def stop_opening(self, reason: str) -> None:
         """No new streams from here on; calls that wait for one end as unprocessed."""
         self._draining = True
-        waiting, self._waiting = list(self._waiting), {}
+        waiting, self._waiting = list(self._waiting), OrderedDict()
         for lane in waiting:
             self._drop(lane, reason, unprocessed=True)
 
@@ -192,15 +194,20 @@ class Http2Carrier:
 
     def queue(self, lane: Http2Lane) -> None:
         """The lane has something to frame."""
-        if not lane.queued and lane.state not in (StreamState.IDLE, StreamState.CLOSED):
-            lane.queued = True
-            self._queue.append(lane)
+        if lane.state not in (StreamState.IDLE, StreamState.CLOSED):
+            self._queue[lane] = None
 
     def withdraw(self, lane: Http2Lane) -> None:
         """The call ended before it had a stream (DUP-8)."""
         self._waiting.pop(lane, None)
         lane.state = StreamState.CLOSED
         self._owner.slots_changed()
+
+    def answer_induced(self, lane: Http2Lane) -> None:
+        """The peer made us reset or refuse the stream: that counts until the lane is done with (SEC-4)."""
+        if not lane.answer_induced:
+            lane.answer_induced = True
+            self.flood.answer_induced()
 
     def credit(self, stream_id: int, increment: int) -> None:
         self._write(frames.window_update(stream_id, increment))
@@ -245,7 +252,6 @@ class Http2Carrier:
                 self.flood.empty_data(0)
             return
         if not lane.receiving:
-            self.flood.induced()
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent DATA after the end of its side")
             return
         lane.on_data(frame)
@@ -265,22 +271,18 @@ class Http2Carrier:
         if lane.abort_code is not None:
             return
         if not lane.receiving:
-            self.flood.induced()
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent HEADERS after the end of its side")
             return
-        if not self._hand_over(lane, fields, block.end, Kind.RESPONSE):
-            self.flood.induced()
+        self._hand_over(lane, fields, block.end, Kind.RESPONSE)
 
-    def _hand_over(self, lane: Http2Lane, fields: list[tuple[bytes, bytes]], end: bool, opening: Kind) -> bool:
-        """Whether the list was well-formed; if so, h2 has followed."""
+    def _hand_over(self, lane: Http2Lane, fields: list[tuple[bytes, bytes]], end: bool, opening: Kind) -> None:
         kind = lane.on_headers(fields, end, opening=opening)
         if kind is None:
-            return False
+            return
         if end:
             self._peer_ended(lane, headers=kind)
         elif kind is Kind.RESPONSE and lane.headers_seen:
             self._core.headers(lane.stream_id, kind, end=False)
-        return True
 
     def _on_request(self, block: HeaderBlock, fields: list[tuple[bytes, bytes]]) -> None:
         stream_id = block.stream_id
@@ -296,8 +298,8 @@ class Http2Carrier:
         self._lanes[stream_id] = lane
         self._core.headers(stream_id, Kind.REQUEST, end=False)
         self._hand_over(lane, fields, block.end, Kind.REQUEST)
-        if lane.queued:
-            self.flood.induced()  # it was refused, and that waits to be written
+        if lane in self._queue:
+            self.answer_induced(lane)  # it was refused
 
     def _on_late_headers(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
         """HEADERS of a stream that is over are decoded and dropped; anything else is a new stream with an old id."""
@@ -358,7 +360,6 @@ class Http2Carrier:
             return
         if increment == 0 or self._core.stream_window(frame.stream_id) + increment > MAX_ID:
             code = ErrorCode.FLOW_CONTROL_ERROR if increment else ErrorCode.PROTOCOL_ERROR
-            self.flood.induced()
             lane.fail(code, f"a WINDOW_UPDATE of {increment} that the stream's window can not take")
             return
         self._core.window_update(frame)
@@ -376,7 +377,7 @@ class Http2Carrier:
         if self._client:
             self.stop_opening(reason)
             for lane in [lane for stream_id, lane in self._lanes.items() if stream_id > last_id]:
-                del self._lanes[lane.stream_id]
+                self._take_out(lane)
                 self._drop(lane, reason, unprocessed=True)
         if first:
             self._owner.peer_going_away(code, reason)
@@ -443,19 +444,11 @@ class Http2Carrier:
 
     def _next_lane(self) -> Http2Lane | None:
         if self._held and self._core.connection_window > 0:
-            lane = self._held.popleft()
-            lane.held = False
-            return lane
-        if not self._queue:
-            return None
-        lane = self._queue.popleft()
-        lane.queued = False
-        return lane
+            return self._held.popitem(last=False)[0]
+        return self._queue.popitem(last=False)[0] if self._queue else None
 
     def _frame_one(self, lane: Http2Lane, now: float) -> None:
         """At most one frame of one call."""
-        if lane.state is StreamState.CLOSED:
-            return
         if lane.abort_code is not None:
             self._reset(lane, lane.abort_code)
             return
@@ -468,9 +461,8 @@ class Http2Carrier:
         if output is None:
             if stream_room <= 0:
                 lane.blocked = True
-            elif connection_room <= 0 and not lane.held:
-                lane.held = True
-                self._held.append(lane)
+            elif connection_room <= 0:
+                self._held[lane] = None
         else:
             if isinstance(output, Data):
                 core.send_data(stream_id, output.payload, end=output.end)
@@ -501,9 +493,16 @@ class Http2Carrier:
     # --- ends -----------------------------------------------------------------------------------------------------
 
     def _remove(self, lane: Http2Lane) -> None:
-        self._lanes.pop(lane.stream_id, None)
+        self._take_out(lane)
         self._core.forget()
         self._owner.slots_changed()
+
+    def _take_out(self, lane: Http2Lane) -> None:
+        del self._lanes[lane.stream_id]
+        self._queue.pop(lane, None)
+        self._held.pop(lane, None)
+        if lane.answer_induced:
+            self.flood.answered()
 
     def _drop(self, lane: Http2Lane, reason: str, *, unprocessed: bool = False) -> None:
         lane.state = StreamState.CLOSED

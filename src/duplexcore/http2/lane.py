@@ -28,11 +28,10 @@ class Http2Lane:
         "_content_length",
         "_empty_in_a_row",
         "abort_code",
+        "answer_induced",
         "blocked",
         "call",
         "headers_seen",
-        "held",
-        "queued",
         "state",
         "stream_id",
         "window",
@@ -48,10 +47,10 @@ class Http2Lane:
         self.window = ReceiveWindow(window)
         #: Set when the call wants the stream reset; the frame is made when bytes are pulled.
         self.abort_code: ErrorCode | None = None
-        #: Whether it stands in the carrier's queue, waits for its own window, or for the connection's.
-        self.queued = False
+        #: Whether it has something to frame, and waits for its own window.
         self.blocked = False
-        self.held = False
+        #: Whether the peer made us answer with what it does not read (SEC-4).
+        self.answer_induced = False
         #: Whether the request, or the final response headers, have come.
         self.headers_seen = False
         self._content_length: int | None = None  # what is still to come of it
@@ -134,6 +133,7 @@ class Http2Lane:
         """The peer broke a rule on this stream: the call ends, the stream is reset."""
         self.call.on_reset(code, Origin.LIBRARY, reason)
         self.abort(code)
+        self._carrier.answer_induced(self)
 
     def _length_holds(self, size: int, *, end: bool) -> bool:
         """The ledger of a content-length that the peer announced (MAL-4)."""

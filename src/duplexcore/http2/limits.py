@@ -31,19 +31,20 @@ class RateLimit:
 class FloodGuard:
     """Everything that a connection counts, in one place."""
 
-    __slots__ = ("_empty_data", "_induced", "_limits", "_priority", "_settings")
+    __slots__ = ("_answers", "_empty_data", "_induced", "_limits", "_priority", "_settings")
 
     def __init__(self, limits: AbuseLimits) -> None:
         self._limits = limits
         self._settings = RateLimit(limits.settings_frames, limits.period, "SETTINGS frames")
         self._priority = RateLimit(limits.priority_frames, limits.period, "PRIORITY frames")
         self._empty_data = 0
-        self._induced = 0
+        self._induced = 0  # control frames,
+        self._answers = 0  # and streams, that wait to be written because of what the peer sent
 
     @property
     def wants_read(self) -> bool:
         """False while too many control frames wait to be written: the peer makes them faster than it reads (SEC-4)."""
-        return self._induced < self._limits.control_frames_stop_reading
+        return self._induced + self._answers < self._limits.control_frames_stop_reading
 
     def settings(self, entries: int, now: float) -> None:
         self._settings.count(now)
@@ -55,13 +56,24 @@ class FloodGuard:
         self._priority.count(now)
 
     def induced(self) -> None:
-        """The peer made us write a PING ack, a SETTINGS ack or a RST_STREAM."""
+        """The peer made us write an ack, of a PING or of SETTINGS; it counts until the next write."""
         self._induced += 1
-        if self._induced >= self._limits.control_frames_close:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames wait to be written")
+        self._check_induced()
+
+    def answer_induced(self) -> None:
+        """The peer made us reset or refuse a stream; it counts until `answered`."""
+        self._answers += 1
+        self._check_induced()
+
+    def answered(self) -> None:
+        self._answers -= 1
 
     def written(self) -> None:
         self._induced = 0
+
+    def _check_induced(self) -> None:
+        if self._induced + self._answers >= self._limits.control_frames_close:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames wait to be written")
 
     def empty_data(self, in_a_row: int) -> None:
         """A DATA frame without payload and END_STREAM, the ``in_a_row``-th of its stream (SEC-7)."""
