@@ -280,4 +280,12 @@ _MISUSE = {
 def reset_text(code: int, reason: str) -> str:
     """What the status message says of an RST_STREAM."""
     name = ErrorCode(code).name if code in ErrorCode.__members__.values() else f"error code {code}"
+    reason = reason or _MEANING.get(code, "")
     return f"the peer reset the stream with {name}" + (f": {reason}" if reason else "")
+
+
+#: What PROTOCOL-HTTP2 "Errors" wants to be said of them.
+_MEANING: dict[int, str] = {
+    ErrorCode.ENHANCE_YOUR_CALM: "too much bandwidth or too many requests for it",
+    ErrorCode.INADEQUATE_SECURITY: "the connection is not secure enough for the call",
+}

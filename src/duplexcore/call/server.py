@@ -166,7 +166,8 @@ class ServerCall(Call):
         if not self._fits(fields):  # the status at least (MD-12)
             fields = self._final_fields(Status(final.status.code, final.status.message[:100]), [])
         if not self._fits(fields):
-            self._end(CallEnded(Status(StatusCode.INTERNAL, "the trailers are above the client's limit")))
+            text = "the trailers are above the client's limit"
+            self._end(CallEnded(Status(StatusCode.INTERNAL, text), EMPTY, Origin.LIBRARY))
             self._lane.abort(ErrorCode.INTERNAL_ERROR)
             return None
         self._end(ended)
