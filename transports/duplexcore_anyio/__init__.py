@@ -1,0 +1,67 @@
+"""gRPC on asyncio and trio, through anyio: `connect` to a server, `serve` one. The engine is `duplexcore`."""
+
+try:
+    import anyio as _anyio
+except ImportError as error:
+    raise ImportError("duplexcore_anyio needs anyio: pip install 'duplexcore[anyio]'") from error
+else:
+    del _anyio
+
+from .channel import CallOptions, Channel, UnaryResult
+from .client_calls import ClientStreamingCall, DuplexCall, ServerStreamingCall
+from .connecting import Connecting, Observer, connect
+from .errors import (
+    AddressInUseError,
+    CallClosedError,
+    ConnectError,
+    ConnectRefusedError,
+    ConnectTimeoutError,
+    HandshakeError,
+    HostNotFoundError,
+    ListenError,
+    TLSError,
+)
+from .exchange import Exchange
+from .links import memory_link
+from .router import Router
+from .server import Server, Serving, serve
+from .server_calls import ClientStreamingServerCall, DuplexServerCall, ServerContext
+from .serving import serve_stream
+from .streams import CallReader, CallWriter, RequestWriter
+from .tls import client_tls, server_tls
+
+__all__ = [
+    "AddressInUseError",
+    "CallClosedError",
+    "CallOptions",
+    "CallReader",
+    "CallWriter",
+    "Channel",
+    "ClientStreamingCall",
+    "ClientStreamingServerCall",
+    "ConnectError",
+    "ConnectRefusedError",
+    "ConnectTimeoutError",
+    "Connecting",
+    "DuplexCall",
+    "DuplexServerCall",
+    "Exchange",
+    "HandshakeError",
+    "HostNotFoundError",
+    "ListenError",
+    "Observer",
+    "RequestWriter",
+    "Router",
+    "Server",
+    "ServerContext",
+    "ServerStreamingCall",
+    "Serving",
+    "TLSError",
+    "UnaryResult",
+    "client_tls",
+    "connect",
+    "memory_link",
+    "serve",
+    "serve_stream",
+    "server_tls",
+]

@@ -1,0 +1,210 @@
+"""A channel: one connection to a server, and the calls on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import ByteStream
+
+from duplexcore import ClientConfig, ClientConnection, ConnectionState, Metadata, MetadataLike, RpcError, StatusCode
+from duplexcore.http2.tap import Observer
+from duplexcore.rpc import ClientStreamingMethod, DuplexMethod, Method, ServerStreamingMethod, UnaryMethod
+
+from .client_calls import ClientStreamingCall, DuplexCall, ServerStreamingCall
+from .client_core import NO_METADATA, ClientCore
+from .driver import Driver
+
+if TYPE_CHECKING:
+    from .connecting import Connecting
+
+__all__ = ["CallOptions", "Channel", "UnaryResult"]
+
+Req = TypeVar("Req")
+Resp = TypeVar("Resp")
+
+
+class CallOptions(TypedDict, total=False):
+    """What can be said of any call.
+
+    ``metadata``: sent with the opening. ``timeout``: seconds from now. ``authority``: instead of the channel's.
+    ``inherit_deadline``: whether the deadline of the cancel scopes around the call counts; None: as the channel says.
+    """
+
+    metadata: MetadataLike
+    timeout: float | None
+    authority: str | None
+    inherit_deadline: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnaryResult(Generic[Resp]):
+    """A unary call's response, and the metadata that came with it."""
+
+    response: Resp
+    initial_metadata: Metadata
+    trailing_metadata: Metadata
+
+
+class Channel:
+    """One connection to a server. Made by `connect`, or by `Channel.over` on a stream that is there already.
+
+    Calls may be started by any task of the event loop. When the connection is lost, open calls end as UNAVAILABLE with
+    the reason, and new ones do at once.
+    """
+
+    def __init__(self, driver: Driver[ClientConnection], *, inherit_deadline: bool) -> None:
+        self._driver: Driver[ClientConnection] = driver
+        self._inherit = inherit_deadline
+        self._left = False
+
+    @staticmethod
+    def over(
+        stream: ByteStream,
+        *,
+        authority: str = "localhost",
+        scheme: str = "http",
+        config: ClientConfig | None = None,
+        connect_timeout: float = 20.0,
+        inherit_deadline: bool = True,
+        observer: Observer | None = None,
+    ) -> Connecting:
+        """As `connect`, on any byte stream, which belongs to the channel from then on."""
+        from .connecting import over_stream
+
+        return over_stream(
+            stream,
+            authority=authority,
+            scheme=scheme,
+            config=config,
+            connect_timeout=connect_timeout,
+            inherit_deadline=inherit_deadline,
+            observer=observer,
+        )
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    async def unary(self, method: UnaryMethod[Req, Resp], request: Req, **options: Unpack[CallOptions]) -> Resp:
+        """Sends one request, returns the one response. Raises `RpcError` for a status other than OK."""
+        return (await self.unary_result(method, request, **options)).response
+
+    async def unary_result(
+        self, method: UnaryMethod[Req, Resp], request: Req, **options: Unpack[CallOptions]
+    ) -> UnaryResult[Resp]:
+        """As `unary`, with the metadata that the server sent."""
+        payload = method.request_codec.encode(request)
+        core = await self._start(method, options, single=True)
+        try:
+            core.send_only(payload)
+            message = await core.take()
+            if message is None:
+                await core.fail()
+            try:
+                response = method.response_codec.decode(message)
+            except Exception as error:
+                raise core.undecodable(error) from error
+            return UnaryResult(response, core.engine.initial_metadata or NO_METADATA, core.trailing_metadata)
+        finally:
+            core.leave()
+
+    def server_streaming(
+        self, method: ServerStreamingMethod[Req, Resp], request: Req, **options: Unpack[CallOptions]
+    ) -> ServerStreamingCall[Resp]:
+        """A call that sends one request and reads any number of responses; for `async with`."""
+        return ServerStreamingCall(self._starter(method, options, single=False), method, request)
+
+    def client_streaming(
+        self, method: ClientStreamingMethod[Req, Resp], **options: Unpack[CallOptions]
+    ) -> ClientStreamingCall[Req, Resp]:
+        """A call that sends any number of requests and reads one response; for `async with`."""
+        return ClientStreamingCall(self._starter(method, options, single=True), method)
+
+    def duplex(self, method: DuplexMethod[Req, Resp], **options: Unpack[CallOptions]) -> DuplexCall[Req, Resp]:
+        """A call in which each side sends any number of messages; for `async with`."""
+        return DuplexCall(self._starter(method, options, single=False), method)
+
+    # --- the connection ---------------------------------------------------------------------------------------------
+
+    @property
+    def peer(self) -> str:
+        """The server's address, as a target."""
+        return self._driver.peer
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls have a stream."""
+        return self._driver.engine.open_calls
+
+    @property
+    def waiting_calls(self) -> int:
+        """How many calls wait for one, in order (CONN-7)."""
+        return self._driver.engine.waiting_calls
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is over; calls on it end at once."""
+        return self._driver.engine.is_closed
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server has said that it is leaving: it takes no more calls, those that it has go on."""
+        return self._driver.engine.state is ConnectionState.DRAINING
+
+    async def wait_closed(self) -> str:
+        """Why the connection is over, once it is."""
+        await self._driver.closed.wait()
+        return self._driver.reason
+
+    async def aclose(self) -> None:
+        """Cancels the calls that are left, says GOAWAY and closes, within 2 s. A second time it does nothing."""
+        self._left = True
+        self._driver.close()
+        with anyio.CancelScope(shield=True):
+            await self._driver.finished.wait()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _starter(
+        self, method: Method[Any, Any], options: CallOptions, *, single: bool
+    ) -> Callable[[], Awaitable[ClientCore]]:
+        return lambda: self._start(method, options, single=single)
+
+    async def _start(self, method: Method[Any, Any], options: CallOptions, *, single: bool) -> ClientCore:
+        if self._left:
+            raise anyio.ClosedResourceError("the channel is closed")
+        driver = self._driver
+        engine = driver.engine
+        deadline, ambient = await self._deadline(options)
+        if engine.waiting_calls >= engine.config.max_waiting_calls:
+            text = f"{engine.waiting_calls} calls wait for a stream already (max_waiting_calls)"
+            raise RpcError(StatusCode.RESOURCE_EXHAUSTED, text, unprocessed=True)
+        call = engine.start_call(
+            method.path,
+            options.get("metadata", ()),
+            deadline=deadline,
+            authority=options.get("authority"),
+            content_subtype=method.request_codec.content_subtype,
+            single_response=single,
+        )
+        core = ClientCore(call, driver, ambient=ambient)
+        if deadline is not None:
+            driver.settle()
+        driver.wake_writer()
+        return core
+
+    async def _deadline(self, options: CallOptions) -> tuple[float | None, bool]:
+        """The call's deadline, and whether it is that of a cancel scope around it."""
+        timeout, inherit = options.get("timeout"), options.get("inherit_deadline")
+        if timeout is not None and math.isnan(timeout):
+            raise ValueError("timeout is not a number")
+        own = math.inf if timeout is None else anyio.current_time() + timeout
+        ambient = anyio.current_effective_deadline() if (self._inherit if inherit is None else inherit) else math.inf
+        if ambient == -math.inf:  # cancelled already
+            await anyio.lowlevel.checkpoint()
+        if ambient < own:
+            return ambient, True
+        return (None if own == math.inf else own), False

@@ -1,0 +1,179 @@
+"""One call of the engine, and the tasks that wait for it: what both sides have in common."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, NoReturn, TypeVar
+
+import anyio
+import anyio.lowlevel
+
+from duplexcore import ClientCall, Receive, ServerCall
+
+from .driver import Driver
+from .waiting import Waiter
+
+__all__ = ["CallCore"]
+
+#: So many messages a task may send or take in a row without suspending; then the others have their turn.
+TURN = 128
+
+EngineCallT = TypeVar("EngineCallT", ClientCall, ServerCall)
+
+
+class CallCore(Generic[EngineCallT]):
+    """The state stands in the engine's call; this adds who waits for what. One task may wait to read and one to write:
+    a second one is told so at once. Watchers may be any number."""
+
+    __slots__ = (
+        "_readable",
+        "_reading",
+        "_turn",
+        "_watchers",
+        "_writable",
+        "_writing",
+        "driver",
+        "engine",
+        "left",
+        "said_all",
+    )
+
+    def __init__(self, engine: EngineCallT, driver: Driver[Any]) -> None:
+        self.engine: EngineCallT = engine
+        self.driver = driver
+        #: The call was closed on this side: there is nothing more to ask of it.
+        self.left = False
+        #: This side has said that it sends no more messages.
+        self.said_all = False
+        self._readable = driver.new_waiter()
+        self._writable = driver.new_waiter()
+        self._watchers: set[Waiter] = set()
+        self._reading = False
+        self._writing = False
+        self._turn = TURN
+        engine.context = self
+
+    # --- heard from the driver --------------------------------------------------------------------------------------
+
+    def on_readable(self) -> None:
+        self._readable.wake()
+        for watcher in self._watchers:
+            watcher.wake()
+        if self.engine.ended is not None:
+            self._writable.wake()
+            self.on_end()
+
+    def on_writable(self) -> None:
+        self._writable.wake()
+
+    def on_end(self) -> None:
+        """The call has ended."""
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    async def take(self) -> bytes | None:
+        """The next message; None when the peer has said all that it will. A cancelled wait takes nothing (D-33)."""
+        if self._reading:
+            raise anyio.BusyResourceError("receiving from")
+        if self.left:
+            raise self.closed_error()
+        engine = self.engine
+        self._turn -= 1
+        if self._turn < 0:
+            self._turn = TURN
+            self._reading = True
+            try:
+                await anyio.lowlevel.checkpoint()
+            finally:
+                self._reading = False
+        while (message := engine.take_message()) is None:
+            if engine.receive_state >= Receive.CLOSED:
+                return None
+            self.driver.wake_writer()  # credit for a message that is larger than the window
+            self._reading = True
+            try:
+                await self._readable.wait()
+            finally:
+                self._reading = False
+            if self.left:
+                raise self.closed_error()
+        self.driver.wake_writer()  # credit for what was taken
+        return message
+
+    async def offer(self, payload: bytes) -> None:
+        """Queues a message, once there is room. A cancelled wait has queued nothing.
+
+        Raises BusyResourceError while another task sends, ClosedResourceError after this side's end, and what
+        `refuse` raises after the call's.
+        """
+        if self._writing:
+            raise anyio.BusyResourceError("sending to")
+        engine = self.engine
+        self._turn -= 1
+        if self._turn < 0:
+            self._turn = TURN
+            self._writing = True
+            try:
+                await anyio.lowlevel.checkpoint()
+            finally:
+                self._writing = False
+        while not engine.writable:
+            if engine.ended is not None or self.left or self.said_all:
+                break
+            self._writing = True
+            try:
+                await self._writable.wait()
+            finally:
+                self._writing = False
+        if self.left:
+            raise self.closed_error()
+        if self.said_all:
+            raise anyio.ClosedResourceError("this side has said that it sends no more messages")
+        if not engine.send_message(payload):
+            await self.refuse()
+        self.driver.wake_writer()
+
+    @property
+    def busy_writing(self) -> bool:
+        """Whether a task waits to send."""
+        return self._writing
+
+    async def changed(self) -> None:
+        """Until something has come: the initial metadata or the end; spurious otherwise."""
+        watcher = self.driver.new_waiter()
+        self._watchers.add(watcher)
+        try:
+            await watcher.wait()
+        finally:
+            self._watchers.discard(watcher)
+
+    def leave(self) -> None:
+        """This side is done with the call: whoever waits for it is told."""
+        self.left = True
+        self._readable.wake()
+        self._writable.wake()
+
+    # --- what each side says to misuse and to an end ------------------------------------------------------------------
+
+    async def end_of_messages(self) -> NoReturn:
+        """Raises what a reader gets after the last message, as often as it asks (D-29)."""
+        raise NotImplementedError
+
+    async def refuse(self) -> NoReturn:
+        """Raises what a writer gets after the end of the call."""
+        raise NotImplementedError
+
+    def closed_error(self) -> Exception:
+        """What a use of the call gets after `leave`."""
+        raise NotImplementedError
+
+    def source_failed(self) -> None:
+        """The source of messages has raised."""
+        raise NotImplementedError
+
+    def undecodable(self, error: Exception) -> Exception:
+        """What a reader gets for a message that its codec does not take."""
+        raise NotImplementedError
+
+    def end_writing(self) -> None:
+        """No more messages of this side. Said again, or after the end, it does nothing."""
+        raise NotImplementedError

@@ -1,0 +1,108 @@
+"""One call on a server, from its handler's start to its status."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from duplexcore import LocalProtocolError, MessageTooLargeError, Metadata, RpcError, Status, StatusCode
+from duplexcore.rpc import MethodKind, Registered
+
+from .driver import LOGGER
+from .server_calls import ClientStreamingServerCall, DuplexServerCall, ServerContext, ServerCore
+from .streams import CallReader, CallWriter
+from .tasks import sole
+
+__all__ = ["run_handler"]
+
+OK = Status()
+NO_METADATA = Metadata()
+
+
+async def run_handler(core: ServerCore, registered: Registered) -> None:
+    """Runs the handler in its scope, then says how the call ended; never raises but to be cancelled from outside."""
+    outcome: tuple[Status, Metadata] | None = None
+    try:
+        with core.scope:
+            outcome = await _outcome(core, registered)
+    finally:
+        core.leave()
+        _finish(core, outcome)
+        core.driver.settle()
+        core.driver.wake_writer()
+
+
+async def _outcome(core: ServerCore, registered: Registered) -> tuple[Status, Metadata]:
+    try:
+        await _KINDS[registered.method.kind](core, registered)
+    except Exception as raised:  # noqa: BLE001 - whatever a handler raises is an answer to its client
+        return _judge(core, sole(raised))
+    return OK, core.trailing_metadata
+
+
+def _finish(core: ServerCore, outcome: tuple[Status, Metadata] | None) -> None:
+    """``outcome`` None: the handler was cancelled."""
+    engine = core.engine
+    if outcome is None and core.scope.cancelled_caught:
+        core.driver.tick(engine.deadline)  # its scope may be ahead of the engine's timer by a moment
+    status, metadata = outcome or (Status(StatusCode.UNAVAILABLE, "the server is shutting down"), NO_METADATA)
+    try:
+        engine.finish(status, metadata)
+    except LocalProtocolError as error:
+        LOGGER.error("%s: the trailing metadata can not be sent: %s", engine.method, error)
+        engine.finish(Status(StatusCode.INTERNAL, "the trailing metadata can not be sent"))
+
+
+def _judge(core: ServerCore, error: BaseException) -> tuple[Status, Metadata]:
+    """The status that an exception of the handler means (D-25)."""
+    if core.engine.ended is not None:
+        LOGGER.debug("%s: after its end: %r", core.engine.method, error)
+        return OK, NO_METADATA
+    if isinstance(error, RpcError) and not error.status.ok:
+        return error.status, core.trailing_metadata + error.trailing_metadata.echoable()
+    if isinstance(error, MessageTooLargeError):
+        return error.status, core.trailing_metadata
+    LOGGER.error("the handler of %s failed", core.engine.method, exc_info=error)
+    return Status(StatusCode.UNKNOWN, "the handler failed"), core.trailing_metadata
+
+
+async def _request(core: ServerCore, registered: Registered) -> Any:
+    """The one request. When there is none, or more, the engine ends the call, and the handler is not run."""
+    return await CallReader(core, registered.method.request_codec).receive()
+
+
+async def _respond(core: ServerCore, registered: Registered, response: Any) -> None:
+    await CallWriter(core, registered.method.response_codec).send(response)
+
+
+async def _unary(core: ServerCore, registered: Registered) -> None:
+    request = await _request(core, registered)
+    response = await registered.handler(request, ServerContext(core))
+    await _respond(core, registered, response)
+
+
+async def _server_streaming(core: ServerCore, registered: Registered) -> None:
+    request = await _request(core, registered)
+    writer = CallWriter(core, registered.method.response_codec)
+    responses: AsyncGenerator[Any, None] = registered.handler(request, ServerContext(core))
+    async with aclosing(responses):
+        async for response in responses:
+            await writer.send(response)
+
+
+async def _client_streaming(core: ServerCore, registered: Registered) -> None:
+    response = await registered.handler(ClientStreamingServerCall(core, registered.method))
+    await _respond(core, registered, response)
+
+
+async def _duplex(core: ServerCore, registered: Registered) -> None:
+    await registered.handler(DuplexServerCall(core, registered.method))
+
+
+_KINDS = {
+    MethodKind.UNARY: _unary,
+    MethodKind.SERVER_STREAMING: _server_streaming,
+    MethodKind.CLIENT_STREAMING: _client_streaming,
+    MethodKind.DUPLEX: _duplex,
+}

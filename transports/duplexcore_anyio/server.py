@@ -1,0 +1,211 @@
+"""A server: what it listens at, the connections that came, and how it stops."""
+
+from __future__ import annotations
+
+import ssl
+from types import TracebackType
+
+import anyio
+import anyio.abc
+from anyio.abc import ByteStream, SocketListener
+
+from duplexcore import ServerConfig
+from duplexcore.http2.tap import Observer
+from duplexcore.rpc import HandlerTable
+
+from .driver import LOGGER
+from .errors import TLSError
+from .listening import Listening, listen, peer_of
+from .serving import ServedConnection
+from .tasks import Background
+from .tls import negotiate
+
+__all__ = ["Server", "Serving", "serve"]
+
+#: After an error of accept (no file descriptors left, say) the next attempt waits: seconds.
+ACCEPT_PAUSE = 0.1
+
+
+class Server:
+    """Accepts connections and runs handlers. Made by `serve`."""
+
+    def __init__(
+        self,
+        router: HandlerTable,
+        *,
+        tls: ssl.SSLContext | None,
+        config: ServerConfig,
+        grace: float,
+        observer: Observer | None,
+    ) -> None:
+        self._router = router
+        self._tls = tls
+        self._config = config
+        self._grace = grace
+        self._observer = observer
+        self._listening: list[Listening] = []
+        self._connections: set[ServedConnection] = set()
+        self._accepting = anyio.CancelScope()  # accepting, and TLS handshakes
+        self._stopping = False
+        self._stopped = anyio.Event()
+        self._idle = anyio.Event()  # while stopping: the last connection is closed
+
+    @property
+    def addresses(self) -> list[str]:
+        """What it listens at, as targets that `connect` takes."""
+        return [listening.address for listening in self._listening]
+
+    @property
+    def port(self) -> int:
+        """Of the first TCP address. Raises LookupError when there is none."""
+        for listening in self._listening:
+            if listening.port is not None:
+                return listening.port
+        raise LookupError("this server listens at no TCP port")
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    async def stop(self, grace: float = 0.0) -> None:
+        """No more connections and calls; calls that run may finish within ``grace`` seconds, then they are cut off.
+
+        Returns when all is closed. Said again, it may only shorten the time.
+        """
+        deadline = anyio.current_time() + grace
+        self._stopping = True
+        self._accepting.cancel()
+        for connection in list(self._connections):
+            connection.shutdown(deadline)
+        while self._connections:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+        with anyio.CancelScope(shield=True):
+            for listening in self._listening:
+                await listening.aclose()
+        self._stopped.set()
+
+    async def wait_stopped(self) -> None:
+        """Until `stop` was said, and all is closed."""
+        await self._stopped.wait()
+
+    async def serve_forever(self) -> None:
+        """Until another task says `stop`; cancelled, it stops first, with the grace that `serve` was told."""
+        try:
+            await self._stopped.wait()
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self.stop(self._grace)
+            raise
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def accept(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Accepts connections until the server stops."""
+        with self._accepting:
+            async with anyio.create_task_group() as acceptors:
+                for listening in self._listening:
+                    for listener in listening.listeners:
+                        assert isinstance(listener, SocketListener)
+                        acceptors.start_soon(self._accept_at, listener, listening.address, tasks)
+
+    async def open(self, addresses: tuple[str, ...]) -> None:
+        try:
+            for address in addresses:
+                self._listening.append(await listen(address))
+        except BaseException:
+            for listening in self._listening:
+                await listening.aclose()
+            raise
+
+    async def _accept_at(self, listener: SocketListener, address: str, tasks: anyio.abc.TaskGroup) -> None:
+        while True:
+            try:
+                stream = await listener.accept()
+            except anyio.ClosedResourceError:
+                return
+            except OSError as error:
+                LOGGER.error("accepting at %s failed: %s", address, error)
+                await anyio.sleep(ACCEPT_PAUSE)
+                continue
+            tasks.start_soon(self._serve, stream, address)
+
+    async def _serve(self, stream: ByteStream, address: str) -> None:
+        peer = peer_of(stream, address)
+        if self._tls is not None:
+            secured = await self._negotiate(stream, self._tls, peer)
+            if secured is None:
+                return
+            stream = secured
+        if self._stopping:
+            await anyio.aclose_forcefully(stream)
+            return
+        connection = ServedConnection(self._router, stream, self._config, peer=peer, observer=self._observer)
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+            if not self._connections:
+                self._idle.set()
+
+    async def _negotiate(self, stream: ByteStream, context: ssl.SSLContext, peer: str) -> ByteStream | None:
+        """The stream with TLS on it; None when the peer did not manage in time, or was refused."""
+        try:
+            with anyio.fail_after(self._config.handshake_timeout):
+                return await negotiate(stream, context, server_side=True)
+        except (TLSError, TimeoutError) as error:
+            LOGGER.debug("connection with %s: %s", peer, error)
+        return None
+
+
+class Serving:
+    """A server that starts when it is entered, and stops when it is left. See `serve`."""
+
+    def __init__(self, server: Server, addresses: tuple[str, ...], grace: float) -> None:
+        self._server = server
+        self._addresses = addresses
+        self._grace = grace
+        self._tasks = Background()
+
+    async def __aenter__(self) -> Server:
+        await self._server.open(self._addresses)
+        tasks = await self._tasks.__aenter__()
+        tasks.start_soon(self._server.accept, tasks, name="duplexcore accept")
+        return self._server
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> bool:
+        try:
+            if exc_val is None:
+                await self._server.stop(self._grace)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._server.stop(0.0)
+            swallowed = await self._tasks.leave(exc_val)
+        return swallowed
+
+
+def serve(
+    router: HandlerTable,
+    *addresses: str,
+    tls: ssl.SSLContext | None = None,
+    config: ServerConfig | None = None,
+    grace: float = 0.0,
+    observer: Observer | None = None,
+) -> Serving:
+    """A server: ``async with serve(router, "127.0.0.1:50051") as server``. It accepts as soon as it is entered.
+
+    ``addresses``: ``host:port`` (an empty host: every interface; port 0: the system chooses, see `Server.port`),
+    ``[v6]:port`` or ``unix:/path``, one at least. ``tls``: see `server_tls`. ``config``: limits and windows. ``grace``:
+    how long leaving lets running calls finish, seconds; left by an exception, it does not wait. ``observer``: called
+    with "in" or "out" and each HTTP/2 frame of every connection.
+
+    Raises ValueError for no address, or what is none; entering raises `ListenError`.
+    """
+    if not addresses:
+        raise ValueError("serve() needs an address, such as '127.0.0.1:50051' or 'unix:/path'")
+    server = Server(router, tls=tls, config=config or ServerConfig(), grace=grace, observer=observer)
+    return Serving(server, addresses, grace)

@@ -1,0 +1,191 @@
+"""What a handler is given: the context of its call, and the call itself where it has streams."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable
+from typing import Any, Generic, NoReturn, TypeVar
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
+
+from duplexcore import LocalProtocolError, Metadata, MetadataLike, RpcError, ServerCall, StatusCode
+from duplexcore.metadata import ALLOWED_ON_SERVERS, InvalidMetadataError, encode_metadata
+from duplexcore.rpc import Method
+
+from .core import CallCore
+from .driver import Driver
+from .errors import CallClosedError
+from .streams import CallReader, CallWriter
+
+__all__ = ["ClientStreamingServerCall", "DuplexServerCall", "ServerContext", "ServerCore"]
+
+Req = TypeVar("Req")
+Resp = TypeVar("Resp")
+
+
+class ServerCore(CallCore[ServerCall]):
+    """One call that a client has opened, and the scope that its handler runs in."""
+
+    __slots__ = ("scope", "trailing_metadata")
+
+    def __init__(self, engine: ServerCall, driver: Driver[Any]) -> None:
+        super().__init__(engine, driver)
+        deadline = engine.deadline
+        self.scope = anyio.CancelScope() if deadline is None else anyio.CancelScope(deadline=deadline)
+        self.trailing_metadata = Metadata()
+
+    def on_end(self) -> None:
+        if not self.left:
+            self.scope.cancel()
+
+    async def end_of_messages(self) -> NoReturn:
+        if self.engine.ended is not None:
+            await self.refuse()
+        raise anyio.EndOfStream
+
+    async def refuse(self) -> NoReturn:
+        """The client has left, or the deadline has passed: the handler is cancelled, here at the latest (D-35). Only
+        code that shields itself from that sees an exception."""
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        await anyio.lowlevel.checkpoint()
+        ended = self.engine.ended
+        assert ended is not None
+        raise CallClosedError(ended.status, ended.trailing_metadata)
+
+    def closed_error(self) -> Exception:
+        return anyio.ClosedResourceError(f"the handler of {self.engine.method} has returned: its call is over")
+
+    def source_failed(self) -> None:
+        """The handler gets the exception, and with it the call its status."""
+
+    def undecodable(self, error: Exception) -> Exception:
+        text = f"a request is not what the method says: {str(error) or type(error).__name__}"
+        return RpcError(StatusCode.INTERNAL, text)
+
+    def end_writing(self) -> None:
+        self.said_all = True
+
+    async def send_initial_metadata(self, metadata: MetadataLike) -> None:
+        if self.left:
+            raise self.closed_error()
+        if self.engine.ended is not None:
+            await self.refuse()
+        self.engine.send_initial_metadata(metadata)
+        self.driver.wake_writer()
+
+
+class ServerContext:
+    """What a handler knows of its call, and can say besides messages."""
+
+    def __init__(self, core: ServerCore) -> None:
+        self._core = core
+
+    @property
+    def method(self) -> str:
+        """``/package.Service/Method``, as it came (D-6)."""
+        return self._core.engine.method
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the client opened the call with."""
+        return self._core.engine.metadata
+
+    @property
+    def authority(self) -> str:
+        """The host that the client meant to call."""
+        return self._core.engine.authority
+
+    @property
+    def user_agent(self) -> str:
+        """What the client calls itself."""
+        return self._core.engine.user_agent
+
+    @property
+    def peer(self) -> str:
+        """The client's address: ``host:port``, ``unix:...``, or what `serve_stream` was told."""
+        return self._core.driver.peer
+
+    @property
+    def deadline(self) -> float | None:
+        """On anyio's clock; the handler's cancel scope has it, too."""
+        return self._core.engine.deadline
+
+    def time_remaining(self) -> float | None:
+        """Seconds until the deadline, at least 0; None without one."""
+        deadline = self._core.engine.deadline
+        return None if deadline is None else max(0.0, deadline - anyio.current_time())
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the call has ended before its handler: the client left, or the deadline passed."""
+        return self._core.engine.ended is not None
+
+    async def send_initial_metadata(self, metadata: MetadataLike = ()) -> None:
+        """Sends the response's metadata now, before any message; without it, it goes with the first.
+
+        Raises `LocalProtocolError` when it or a message was sent already, or for metadata that can not be sent.
+        """
+        await self._core.send_initial_metadata(metadata)
+
+    def set_trailing_metadata(self, metadata: MetadataLike) -> None:
+        """What goes with the status; said again, it replaces what was said. Raises `LocalProtocolError` for metadata
+        that can not be sent."""
+        if self._core.left:
+            raise self._core.closed_error()
+        metadata = Metadata(metadata)
+        try:
+            encode_metadata(metadata, ALLOWED_ON_SERVERS)
+        except InvalidMetadataError as error:
+            raise LocalProtocolError(str(error)) from None
+        self._core.trailing_metadata = metadata
+
+
+class ClientStreamingServerCall(ServerContext, ObjectReceiveStream[Req], Generic[Req]):
+    """A client-streaming call, as its handler sees it: any number of requests; the handler returns the response."""
+
+    def __init__(self, core: ServerCore, method: Method[Req, Any]) -> None:
+        super().__init__(core)
+        #: The requests, as an object of its own.
+        self.reader = CallReader(core, method.request_codec)
+
+    async def receive(self) -> Req:
+        """See `CallReader.receive`: EndOfStream when the client has half-closed."""
+        return await self.reader.receive()
+
+    async def __anext__(self) -> Req:
+        return await self.reader.__anext__()
+
+    async def aclose(self) -> None:
+        """Reads no more."""
+        await self.reader.aclose()
+
+
+class DuplexServerCall(ServerContext, ObjectReceiveStream[Req], ObjectSendStream[Resp], Generic[Req, Resp]):
+    """A duplex call, as its handler sees it. Returning ends it with OK; there is no half-close of a server's own."""
+
+    def __init__(self, core: ServerCore, method: Method[Req, Resp]) -> None:
+        super().__init__(core)
+        #: The requests, and the responses, as objects of their own.
+        self.reader = CallReader(core, method.request_codec)
+        self.writer = CallWriter(core, method.response_codec)
+
+    async def receive(self) -> Req:
+        """See `CallReader.receive`: EndOfStream when the client has half-closed."""
+        return await self.reader.receive()
+
+    async def __anext__(self) -> Req:
+        return await self.reader.__anext__()
+
+    async def send(self, item: Resp) -> None:
+        """See `CallWriter.send`."""
+        await self.writer.send(item)
+
+    async def send_all(self, source: Iterable[Resp] | AsyncIterable[Resp]) -> None:
+        """See `CallWriter.send_all`."""
+        await self.writer.send_all(source)
+
+    async def aclose(self) -> None:
+        """Neither reads nor sends any more."""
+        await self.reader.aclose()
+        await self.writer.aclose()

@@ -1,0 +1,76 @@
+"""One connection on a server: its driver, and the tasks of its handlers."""
+
+from __future__ import annotations
+
+import anyio
+from anyio.abc import ByteStream, TaskGroup
+
+from duplexcore import ServerCall, ServerConfig, ServerConnection, Status
+from duplexcore.http2.tap import Observer
+from duplexcore.rpc import HandlerTable, MethodKind
+
+from .driver import Driver
+from .handling import run_handler
+from .listening import peer_of
+from .server_calls import ServerCore
+
+__all__ = ["ServedConnection", "serve_stream"]
+
+_ONE_REQUEST = (MethodKind.UNARY, MethodKind.SERVER_STREAMING)
+
+
+class ServedConnection:
+    """Serves one connection. `run` returns when it is closed and its handlers have ended."""
+
+    def __init__(
+        self, router: HandlerTable, stream: ByteStream, config: ServerConfig, *, peer: str, observer: Observer | None
+    ) -> None:
+        engine = ServerConnection(config, now=anyio.current_time())
+        engine.observer = observer
+        self._router = router
+        self._driver = Driver(engine, stream, peer=peer, accept=self._accept)
+        self._tasks: TaskGroup | None = None
+
+    def shutdown(self, deadline: float) -> None:
+        """Drains: no more calls; those that are left at ``deadline`` (absolute) are cut off."""
+        self._driver.shutdown(deadline)
+
+    async def run(self) -> None:
+        """Until the connection is closed; cancelled, that is within 2 s."""
+        driver = self._driver
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            driver.start(tasks)
+            try:
+                await driver.finished.wait()
+            finally:
+                driver.close()
+
+    def _accept(self, call: ServerCall) -> None:
+        found = self._router.find(call.method)
+        if isinstance(found, Status):
+            call.finish(found)
+            return
+        core = ServerCore(call, self._driver)
+        if found.method.kind in _ONE_REQUEST:
+            call.expect_single_request()
+        assert self._tasks is not None
+        self._tasks.start_soon(run_handler, core, found)
+
+
+async def serve_stream(
+    router: HandlerTable,
+    stream: ByteStream,
+    *,
+    config: ServerConfig | None = None,
+    peer: str = "",
+    observer: Observer | None = None,
+) -> None:
+    """Serves one connection on any byte stream, which belongs to it from then on; returns when it has ended.
+
+    ``peer``: what handlers are told of the other end; "": what the stream says. Cancelled, it closes within 2 s.
+    """
+    connection = ServedConnection(
+        router, stream, config or ServerConfig(), peer=peer or peer_of(stream, "a stream"), observer=observer
+    )
+    await connection.run()
