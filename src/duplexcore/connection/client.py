@@ -70,7 +70,6 @@ class ClientConnection(Connection[ClientCall]):
         if self._leaving:
             raise LocalProtocolError("the connection is shutting down: start the call on another one")
         if self._carrier.waiting >= self.config.max_waiting_calls:
-            self._short = True
             raise LocalProtocolError("too many calls wait for a stream already: wait for CallsAvailable")
 
         lane = self._carrier.open_lane()
@@ -128,7 +127,7 @@ class ClientConnection(Connection[ClientCall]):
     def slots_changed(self) -> None:
         carrier = self._carrier
         free = max(0, carrier.peer_stream_limit - carrier.live)
-        if carrier.waiting > free:
+        if carrier.waiting > free or carrier.waiting >= self.config.max_waiting_calls:
             self._short = True
         elif self._short and free and not carrier.waiting:
             self._short = False

@@ -108,6 +108,8 @@ class H2Core:
             if key in SettingId.__members__.values():
                 values[key] = int.from_bytes(value, "big")
         # Not h2's default of Settings: a table that the peer offers is taken up to our own size only.
+        if SettingId.INITIAL_WINDOW_SIZE in values:
+            self._h2.clean_up()  # the windows of streams that are over must not overflow
         known = {k: min(v, TABLE_SIZE) if k == SettingId.HEADER_TABLE_SIZE else v for k, v in values.items()}
         self._receive(frames.settings(known))
         return values
