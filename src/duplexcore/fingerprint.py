@@ -6,14 +6,9 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 __all__ = ["fingerprint"]
-
-
-@runtime_checkable
-class _Canonical(Protocol):
-    def fingerprint_state(self) -> object: ...
 
 
 def fingerprint(root: object) -> bytes:
@@ -37,7 +32,7 @@ def _walk(value: object, put: Callable[[bytes], object], seen: dict[int, int], k
     if id(value) in seen:
         put(b"again:%d;" % seen[id(value)])
         return
-    if not isinstance(value, tuple):  # tuples are values: equal ones may or may not be one object
+    if type(value).__hash__ in (None, object.__hash__):  # else it is a value: equal ones may or may not be one object
         seen[id(value)] = len(seen)
         keep.append(value)
     put(f"{type(value).__name__}(".encode())
@@ -47,8 +42,8 @@ def _walk(value: object, put: Callable[[bytes], object], seen: dict[int, int], k
 
 
 def _parts(value: Any) -> Iterable[object]:
-    if isinstance(value, _Canonical):
-        return [value.fingerprint_state()]
+    if canonical := getattr(value, "fingerprint_state", None):
+        return [canonical()]
     if isinstance(value, Mapping):
         return [part for item in value.items() for part in item]
     if isinstance(value, (list, tuple, deque)):
@@ -64,6 +59,8 @@ def _parts(value: Any) -> Iterable[object]:
 
 def _attributes(value: object) -> list[object]:
     state = value.__getstate__()
+    if isinstance(state, list):  # of a frozen dataclass with slots: its fields in their order
+        return state
     parts = state if isinstance(state, tuple) else (state,)
     merged = {name: item for part in parts if isinstance(part, dict) for name, item in part.items()}
     return [part for name in sorted(merged) for part in (name, merged[name])]
