@@ -222,7 +222,9 @@ class Http2Carrier:
             for unit in self._gate.split(data, now):
                 self._dispatch(unit)
         except ConnectionFault as fault:
-            self.close(fault.code, fault.reason, Origin.LIBRARY)
+            if not self._gate.greeted:
+                self._out.clear()  # who does not speak HTTP/2 gets no answer in it (CONN-3)
+            self.close(fault.code, fault.reason, Origin.LIBRARY, goaway=self._gate.greeted)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not take the application down
             self.close(ErrorCode.INTERNAL_ERROR, f"internal error: {error!r}", Origin.LIBRARY)
 

@@ -127,6 +127,11 @@ class FrameGate:
             del buffer[:at]
 
     @property
+    def greeted(self) -> bool:
+        """Whether the preface has come, if one is expected."""
+        return not self._preface
+
+    @property
     def inside_frame(self) -> bool:
         """Whether part of a frame, or of a header block, has come."""
         return bool(self._buffer) or self._block is not None
