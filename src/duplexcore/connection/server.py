@@ -39,12 +39,14 @@ class ServerConnection(Connection[ServerCall]):
         """Drains: a GOAWAY that refuses nothing yet and a PING, after its answer the final GOAWAY; closes when the
         last call has finished (GOAW-1).
 
-        At ``deadline`` (absolute) the calls that are left are cut off and the connection is closed; now or earlier: at
-        once, with the next `handle_timeout` (GOAW-2). A second shutdown may only shorten the time.
+        At ``deadline`` (absolute) the calls that are left are cut off and the connection is closed; if it is not after
+        the latest ``now``: at once, with the next `handle_timeout` and one GOAWAY (GOAW-2). A second shutdown may only
+        shorten the time.
         """
         if self.is_closed:
             return
-        if self._goaways == 0:
+        at_once = deadline is not None and deadline <= self._now
+        if self._goaways == 0 and not at_once:
             self._goaways = 1
             self._turn(Turn.DRAIN)
             self._carrier.go_away(MAX_ID, ErrorCode.NO_ERROR, b"shutting down")

@@ -68,6 +68,7 @@ class Http2Carrier:
         "_core",
         "_decoder",
         "_draining",
+        "_farewell",
         "_gate",
         "_held",
         "_highest_own_id",
@@ -108,7 +109,8 @@ class Http2Carrier:
         self._highest_peer_id = 0
         self._highest_own_id = 0
         self._accept_up_to = MAX_ID  # the last id of the GOAWAY that we sent
-        self._peer_last_id: int | None = None  # the last id of the GOAWAY that came
+        self._peer_last_id: int | None = None  # the last id of the GOAWAY that came,
+        self._farewell = ""  # and what it said
         self.closed = False
         #: SETTINGS_MAX_HEADER_LIST_SIZE and SETTINGS_MAX_CONCURRENT_STREAMS of the peer.
         self.peer_header_limit = NO_LIMIT
@@ -230,7 +232,8 @@ class Http2Carrier:
 
     def receive_eof(self, reason: str) -> None:
         inside = ", inside a frame" if self._gate.inside_frame else ""
-        self.close(ErrorCode.NO_ERROR, f"{reason}{inside}", Origin.TRANSPORT, goaway=False)
+        before = f"; before: {self._farewell}" if self._farewell else ""
+        self.close(ErrorCode.NO_ERROR, f"{reason}{inside}{before}", Origin.TRANSPORT, goaway=False)
 
     def _dispatch(self, unit: DataFrame | HeaderBlock | Frame) -> None:
         if self.closed:
@@ -375,7 +378,7 @@ class Http2Carrier:
         if self._client and last_id and last_id % 2 == 0:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a GOAWAY with the even stream id {last_id}")
         first, self._peer_last_id = self._peer_last_id is None, last_id
-        reason = f"the peer is going away: {_describe(code, frame.payload[8:])}"
+        self._farewell = reason = f"the peer is going away: {_describe(code, frame.payload[8:])}"
         if self._client:
             self.stop_opening(reason)
             for lane in [lane for stream_id, lane in self._lanes.items() if stream_id > last_id]:
