@@ -79,7 +79,8 @@ class Server:
         for connection in list(self._connections):
             connection.shutdown(deadline)
         while self._connections:
-            self._idle = anyio.Event()
+            if self._idle.is_set():  # else another task waits for it already, in its own `stop`
+                self._idle = anyio.Event()
             await self._idle.wait()
         with anyio.CancelScope(shield=True):
             for listening in self._listening:
