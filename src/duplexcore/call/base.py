@@ -266,7 +266,9 @@ class Call:
         self.context = None
 
     def fingerprint_state(self) -> object:
-        return self.__getstate__()
+        state = self.__getstate__()
+        del state["config"]  # that of the connection, which never changes
+        return state
 
 
 _MISUSE = {
