@@ -78,13 +78,13 @@ class Server:
         self._accepting.cancel()
         for connection in list(self._connections):
             connection.shutdown(deadline)
+        with anyio.CancelScope(shield=True):  # at once: who comes now is refused, and does not wait in the backlog
+            for listening in self._listening:
+                await listening.aclose()
         while self._connections:
             if self._idle.is_set():  # else another task waits for it already, in its own `stop`
                 self._idle = anyio.Event()
             await self._idle.wait()
-        with anyio.CancelScope(shield=True):
-            for listening in self._listening:
-                await listening.aclose()
         self._stopped.set()
 
     async def wait_stopped(self) -> None:
