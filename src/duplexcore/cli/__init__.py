@@ -12,9 +12,10 @@ def main() -> None:
     """Runs the command; without its extra, says which one to install."""
     try:
         from .app import command
+
+        command()
     except ImportError as error:
         name = (error.name or "").partition(".")[0]
         if name not in _NEEDED:
             raise
         sys.exit(f"duplexcore: the command needs {name}, which is not here: pip install 'duplexcore[cli]'")
-    command()
