@@ -90,7 +90,7 @@ BAD_PREFACES = {
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(20),
     "no preface": raw.settings(),
     "wrong at the end": raw.PREFACE[:-1] + b"\r",
-    "one byte": b"X",
+    "nine bytes": b"X" * 9,
     "noise": bytes(range(256)),
 }
 

@@ -181,6 +181,7 @@ class Http2Carrier:
         if self.closed:
             return
         self.closed = True
+        self._gate.drop()
         if goaway:
             known = min(self._highest_peer_id, self._accept_up_to)
             self._write(frames.goaway(known, code, reason.encode()[:DEBUG_SHOWN] if code else b""))

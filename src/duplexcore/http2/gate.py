@@ -136,9 +136,16 @@ class FrameGate:
         """Whether part of a frame, or of a header block, has come."""
         return bool(self._buffer) or self._block is not None
 
+    def drop(self) -> None:
+        """The connection is over: what has come and was not used is forgotten."""
+        self._buffer.clear()
+        self._block = None
+
     def _take_preface(self) -> bool:
         """Whether the whole preface has come; what differs from it is not HTTP/2 (CONN-3)."""
         buffer, expected = self._buffer, self._preface
+        if len(buffer) < HEADER_SIZE:
+            return False  # enough to tell what else it may be
         if not expected.startswith(bytes(buffer[: len(expected)])):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"the peer does not speak HTTP/2{_looks_like(buffer)}")
         if len(buffer) < len(expected):
