@@ -119,7 +119,8 @@ class ServerContext:
     @property
     def is_cancelled(self) -> bool:
         """Whether the call has ended before its handler: the client left, or the deadline passed."""
-        return self._core.engine.ended is not None
+        engine = self._core.engine  # which hears of the deadline a moment later than the handler's scope
+        return engine.ended is not None or (engine.deadline is not None and anyio.current_time() >= engine.deadline)
 
     async def send_initial_metadata(self, metadata: MetadataLike = ()) -> None:
         """Sends the response's metadata now, before any message; without it, it goes with the first.
