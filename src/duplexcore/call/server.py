@@ -266,7 +266,10 @@ class ServerCall(Call):
 
     def _fail(self, fault: Fault) -> None:
         status = Status(fault.code, fault.text)
-        if fault.reset is ErrorCode.PROTOCOL_ERROR:  # the stream itself is broken: no place for trailers
+        if self.receive_state is Receive.IDLE:
+            self._never_announced()
+            self._lane.abort(fault.reset)
+        elif fault.reset is ErrorCode.PROTOCOL_ERROR:  # the stream itself is broken: no place for trailers
             self._end(CallEnded(status, EMPTY, Origin.LIBRARY))
             self._lane.abort(fault.reset)
         else:

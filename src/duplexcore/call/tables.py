@@ -92,6 +92,7 @@ CLIENT_RECEIVE: Final[dict[tuple[Receive, Hear], Receive]] = {
 SERVER_RECEIVE: Final[dict[tuple[Receive, Hear], Receive]] = {
     (Receive.IDLE, Hear.HEADERS): Receive.OPEN,
     (Receive.IDLE, Hear.LAST_HEADERS): Receive.CLOSED,  # no messages at all (DUP-34)
+    (Receive.IDLE, Hear.RESET): Receive.ENDED,  # malformed headers: it never began
     (Receive.OPEN, Hear.DATA): Receive.OPEN,
     (Receive.OPEN, Hear.LAST_HEADERS): Receive.CLOSED,  # request trailers count as half-close (HDR-16)
     (Receive.OPEN, Hear.END): Receive.CLOSED,
@@ -109,14 +110,16 @@ class Fault:
     text: str
 
 
+_SECOND = Fault(StatusCode.INTERNAL, ErrorCode.PROTOCOL_ERROR, "headers came a second time and did not end the stream")
 #: What a peer can do wrong in the order of things; whatever else is in no table is a fault as well: see `DISORDER`.
 RECEIVE_FAULTS: Final[dict[tuple[Receive, Hear], Fault]] = {
     # DUP-22, DUP-19, DUP-21
     (Receive.IDLE, Hear.DATA): Fault(StatusCode.INTERNAL, ErrorCode.PROTOCOL_ERROR, "data came before headers"),
     (Receive.IDLE, Hear.END): Fault(StatusCode.INTERNAL, ErrorCode.NO_ERROR, "the stream ended without headers"),
     (Receive.OPEN, Hear.END): Fault(StatusCode.INTERNAL, ErrorCode.NO_ERROR, "the stream ended without trailers"),
-    (Receive.OPEN, Hear.HEADERS): Fault(
-        StatusCode.INTERNAL, ErrorCode.PROTOCOL_ERROR, "headers came a second time and did not end the stream"
-    ),
+    (Receive.OPEN, Hear.HEADERS): _SECOND,
+    (Receive.OPEN, Hear.FOREIGN_HEADERS): _SECOND,
+    (Receive.FOREIGN, Hear.HEADERS): _SECOND,
+    (Receive.FOREIGN, Hear.FOREIGN_HEADERS): _SECOND,
 }
 DISORDER: Final = Fault(StatusCode.INTERNAL, ErrorCode.PROTOCOL_ERROR, "the peer's frames came in an impossible order")
