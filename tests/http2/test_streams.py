@@ -425,6 +425,27 @@ def test_what_a_server_sends() -> None:
     assert outcome(bad).status.code is StatusCode.INTERNAL
 
 
+@pytest.mark.req("ERR-A", "ERR-1", "ERR-2", "ERR-D")
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (502, 14), (503, 14), (504, 14), (431, 13)]
+    + [(status, 2) for status in (200, 201, 204, 301, 405, 408, 409, 415, 418, 500, 501, 505, 599, 800)],
+)
+@pytest.mark.parametrize("how", ["at once", "with a body", "with an endless body"])
+def test_what_a_client_makes_of_an_answer_that_is_not_grpc(status: int, code: int, how: str) -> None:
+    bench = ClientBench()
+    call = bench.call()
+    fields = [(":status", str(status)), ("content-type", "text/html")]
+    out = bench.feed(bench.peer.headers(1, fields, end=how == "at once"))
+    if how == "with a body":
+        out += bench.feed(raw.data(1, b"<html>", end=True))
+    elif how == "with an endless body":
+        out += bench.feed(raw.data(1, b"<html>" * 1_000))
+    assert outcome(call).status.code == code
+    assert ("<html>" in outcome(call).status.message) is (how != "at once")
+    assert out == ["RST 1 NO_ERROR" if how == "at once" else "RST 1 CANCEL"]
+
+
 @pytest.mark.req("ERR-B", "DUP-7", "DUP-6", "DUP-28")
 @pytest.mark.parametrize("code", [*range(14), 99])
 @pytest.mark.parametrize("after", ["nothing", "headers", "a message"])

@@ -239,15 +239,17 @@ class RawPeer:
                 return []
             assert self._buffer.startswith(self._preface), self._buffer[:40]
             self._buffer, self._preface = self._buffer[len(self._preface) :], b""
-        while len(self._buffer) >= 9:
-            size = int.from_bytes(self._buffer[:3], "big")
-            if len(self._buffer) < 9 + size:
+        buffer, at = self._buffer, 0
+        while len(buffer) - at >= 9:
+            end = at + 9 + int.from_bytes(buffer[at : at + 3], "big")
+            if len(buffer) < end:
                 break
-            stream = int.from_bytes(self._buffer[5:9], "big")
-            one = RawFrame(self._buffer[3], self._buffer[4], stream, self._buffer[9 : 9 + size])
-            self._buffer = self._buffer[9 + size :]
+            stream = int.from_bytes(buffer[at + 5 : at + 9], "big")
+            one = RawFrame(buffer[at + 3], buffer[at + 4], stream, buffer[at + 9 : end])
+            at = end
             if (done := self._join(one)) is not None:
                 frames.append(done)
+        self._buffer = buffer[at:]
         return frames
 
     @property
