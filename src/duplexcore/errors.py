@@ -5,7 +5,7 @@ The peer's faults are never exceptions of the engine: they are events and status
 
 from __future__ import annotations
 
-from .metadata import EMPTY, Metadata
+from .metadata import EMPTY, Metadata, MetadataLike
 from .status import Status, StatusCode
 
 __all__ = ["DuplexcoreError", "LocalProtocolError", "MessageTooLargeError", "RpcError"]
@@ -39,13 +39,13 @@ class RpcError(DuplexcoreError):
         status: Status | StatusCode,
         message: str = "",
         *,
-        initial_metadata: Metadata = EMPTY,
-        trailing_metadata: Metadata = EMPTY,
+        initial_metadata: MetadataLike = EMPTY,
+        trailing_metadata: MetadataLike = EMPTY,
         unprocessed: bool = False,
     ) -> None:
         self.status = status if isinstance(status, Status) else Status(status, message)
-        self.initial_metadata = initial_metadata
-        self.trailing_metadata = trailing_metadata
+        self.initial_metadata = Metadata(initial_metadata)
+        self.trailing_metadata = Metadata(trailing_metadata)
         self.unprocessed = unprocessed
         super().__init__(str(self.status))
 

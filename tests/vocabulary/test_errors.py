@@ -37,6 +37,12 @@ def test_an_rpc_error_carries_the_outcome() -> None:
     assert RpcError(Status(StatusCode.ABORTED, "why")).status == Status(StatusCode.ABORTED, "why")
 
 
+def test_an_rpc_error_takes_metadata_in_every_form_that_is_sent() -> None:
+    for given in ({"B": "2"}, [("b", "2")], Metadata({"b": "2"})):
+        error = RpcError(StatusCode.ABORTED, initial_metadata=given, trailing_metadata=given)
+        assert error.initial_metadata == error.trailing_metadata == Metadata({"b": "2"})
+
+
 @pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "pickle"])
 def test_an_rpc_error_can_be_copied(again) -> None:  # type: ignore[no-untyped-def]
     error = RpcError(StatusCode.NOT_FOUND, "gone", trailing_metadata=Metadata({"b": "2"}), unprocessed=True)
