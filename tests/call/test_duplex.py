@@ -204,6 +204,8 @@ ROWS = [
     ),
     Row("DUP-20", "", "raw headers trailers", {"headers UNKNOWN"}, {""}, "HEADERS, RST NO_ERROR"),
     Row("DUP-21", "", "raw headers again OK", {"headers INTERNAL"}, {""}, "HEADERS, RST PROTOCOL_ERROR"),
+    Row("DUP-22", "", "raw end", {"INTERNAL"}, {""}, "HEADERS, RST NO_ERROR"),
+    Row("DUP-22", "half-close", "raw end", {"INTERNAL"}, {""}, r"HEADERS(, DATA ES|, RST NO_ERROR)"),
     Row("DUP-22", "", "raw x OK", {"INTERNAL"}, {""}, "HEADERS, RST PROTOCOL_ERROR"),
     Row("FRM-8", "", "raw headers part OK", {"headers INTERNAL"}, {""}, "HEADERS, RST NO_ERROR"),
     Row("FRM-8", "", "raw headers part NOT_FOUND", {"headers NOT_FOUND"}, {""}, "HEADERS, RST NO_ERROR"),

@@ -256,6 +256,7 @@ class Http2Carrier:
         if lane is None or lane.abort_code is not None:
             if not frame.payload and not frame.end:
                 self.flood.empty_data(0)
+            self._drop_frame(lane, frame.end)
             return
         if not lane.receiving:
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent DATA after the end of its side")
@@ -275,6 +276,7 @@ class Http2Carrier:
                 self._on_late_headers(block.stream_id, fields)
             return
         if lane.abort_code is not None:
+            self._drop_frame(lane, block.end)
             return
         if not lane.receiving:
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent HEADERS after the end of its side")
@@ -313,10 +315,18 @@ class Http2Carrier:
         if any(name == b":method" for name, _ in fields):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"stream {stream_id} is opened after a higher one")
 
+    def _drop_frame(self, lane: Http2Lane | None, end: bool) -> None:
+        """A frame of a stream whose reset waits to be written, if it has one: when both sides have ended before, there
+        is nothing left to reset."""
+        if lane is not None and end and lane.state is StreamState.HALF_CLOSED_LOCAL:
+            self._peer_ended(lane, headers=None)
+
     def _peer_ended(self, lane: Http2Lane, headers: Kind | None) -> None:
         """END_STREAM has come, with a header list or with DATA."""
         if lane.state is StreamState.CLOSED:
             return
+        if headers is None and not lane.headers_seen:
+            headers = Kind.RESPONSE  # h2 knows no end before headers
         if headers is Kind.REQUEST or headers is None:
             self._core.end(lane.stream_id)
         else:
