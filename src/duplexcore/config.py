@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from .metadata import SENSITIVE
-
 __all__ = ["AbuseLimits", "ClientConfig", "ServerConfig"]
 
 MIB = 1024 * 1024
@@ -64,8 +62,8 @@ class Config:
     hard_header_list_size: int = 16 * 1024
     #: From the start until preface and SETTINGS of the peer have come (CONN-3).
     handshake_timeout: float = 120.0
-    #: Metadata names that HPACK must never index (MD-15).
-    sensitive_metadata: frozenset[str] = SENSITIVE
+    #: Metadata names that HPACK must never index, besides "authorization", "cookie" and their like (MD-15).
+    sensitive_metadata: frozenset[str] = frozenset()
     abuse: AbuseLimits = field(default_factory=AbuseLimits)
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from duplexcore.call.headers import subtype_of
 from duplexcore.call.lane import Block, Headers
 from duplexcore.metadata import Field, field_list_size
 from duplexcore.status import decode_message
+from tests.support.bench import ClientBench
 from tests.support.calls import REQUEST, NotingLane, Owner, altered, client_call, code, history, server_call
 
 # --- what the client sends -------------------------------------------------------------------------------------------
@@ -414,3 +415,13 @@ def test_a_refusal_above_the_clients_limit_is_a_reset() -> None:
 )
 def test_the_subtype(content_type: bytes, subtype: str | None) -> None:
     assert subtype_of(content_type) == subtype
+
+
+@pytest.mark.req("MD-15")
+@pytest.mark.parametrize("flagged", [frozenset(), frozenset({"X-Token"})])
+def test_sensitive_values_are_never_indexed_also_beside_those_that_are_flagged(flagged: frozenset[str]) -> None:
+    bench = ClientBench(ClientConfig(sensitive_metadata=flagged))
+    names = ["authorization", "cookie", "x-token", "other"]
+    bench.engine.start_call("/a/b", dict.fromkeys(names, "s3cret"))
+    (headers,) = bench.pull()
+    assert headers.never_indexed == {b"authorization", b"cookie"} | {name.lower().encode() for name in flagged}

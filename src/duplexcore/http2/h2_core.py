@@ -18,7 +18,7 @@ import h2.settings
 import hpack
 
 from ..config import Config
-from ..metadata import Field
+from ..metadata import SENSITIVE, Field
 from ..status import ErrorCode
 from . import frames
 from .faults import ConnectionFault
@@ -90,7 +90,7 @@ class H2Core:
         # `update()` on the settings that are there would not reach the first SETTINGS frame.
         self._h2.local_settings = h2.settings.Settings(client=client, initial_values=initial)
         self._h2.max_inbound_frame_size = config.max_frame_size
-        self._sensitive = frozenset(name.encode() for name in config.sensitive_metadata)
+        self._sensitive = frozenset(name.lower().encode() for name in SENSITIVE | config.sensitive_metadata)
         self._ended = 0
         self._left = b""  # of the frames that h2 had made when it gave up: its GOAWAY is not ours
         self._h2.initiate_connection()
