@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterator
 
 import anyio
@@ -37,6 +38,21 @@ def aio() -> Iterator[AioPeer]:
 @pytest.fixture
 def peers(flavour: Flavour, aio: AioPeer) -> Peers:
     return Peers(flavour, aio)
+
+
+@pytest.fixture(autouse=True)
+def quiet(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Nothing that a peer does is logged above debug; a test that makes a handler of ours fail asks for ``loud``."""
+    caplog.set_level(logging.DEBUG, logger="duplexcore_anyio")
+    yield
+    if "loud" not in request.fixturenames:
+        records = [one for one in caplog.get_records("call") if one.name.startswith("duplexcore")]
+        assert [one.getMessage() for one in records if one.levelno > logging.DEBUG] == []
+
+
+@pytest.fixture
+def loud() -> None:
+    """Something of ours is expected to fail, and to be logged."""
 
 
 @pytest.hookimpl

@@ -183,6 +183,7 @@ async def test_every_status_of_our_server(peers: Peers) -> None:
     assert found == expected
 
 
+@pytest.mark.usefixtures("loud")
 @pytest.mark.req("D-25", "STAT-13")
 async def test_an_exception_of_our_handler(peers: Peers, caplog: pytest.LogCaptureFixture) -> None:
     async def unary(request: bytes, context: ServerContext) -> bytes:

@@ -203,6 +203,8 @@ class Driver(Generic[EngineT]):
                     await self._unwritten.wait()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
             self._write_error = f"the connection was lost: {_why(error)}"
+        except anyio.EndOfStream:  # what a TLS stream makes of a write after the peer has left
+            self._write_error = "the connection was lost: the peer has closed it"
         except Exception as error:  # noqa: BLE001 - as above
             self._surprised(error)
 
