@@ -215,13 +215,15 @@ class Peers:
         return "localhost" if self.tls else "127.0.0.1"
 
     @asynccontextmanager
-    async def our_server(self, router: Router, config: ServerConfig | None = None) -> AsyncIterator[Server]:
+    async def our_server(
+        self, router: Router, config: ServerConfig | None = None, **options: Any
+    ) -> AsyncIterator[Server]:
         """A server of ours, for `client`."""
         context = None
         if self.tls:
             context = ssl_context(server_side=True)
             credentials().leaf.configure_cert(context)
-        async with serve(router, "127.0.0.1:0", tls=context, config=config) as server:
+        async with serve(router, "127.0.0.1:0", tls=context, config=config, **options) as server:
             yield server
 
     async def client(
