@@ -183,6 +183,7 @@ class InProcessWorld(World):
         self.single_request = single_request
         if self.client.raw:
             self.joined.link.client.call = Deaf()
+            self.joined.link.opened = True
         else:
             self.client.call = self.joined.client
         if self.server.raw:

@@ -48,19 +48,29 @@ class InProcessLane:
         self._link.other(self).room += size
 
     def abort(self, code: ErrorCode) -> None:
-        if not self._link.closed and not (self.ended and self._link.other(self).ended):
+        link = self._link
+        if link.closed or (self.ended and (link.other(self).ended or self._aborted)):
+            return
+        self.ended = True
+        if link.opened:
             self.carried.append(code)
-            self.ended = True
+        else:
+            link.closed = True  # nothing was opened, so there is nothing to reset (DUP-8)
+
+    @property
+    def _aborted(self) -> bool:
+        return bool(self.carried) and isinstance(self.carried[-1], ErrorCode)
 
 
 class InProcessLink:
     """The two ends. Give each lane its call (``lane.call``), then `pull` and `deliver` in any order."""
 
-    __slots__ = ("closed", "lanes")
+    __slots__ = ("closed", "lanes", "opened")
 
     def __init__(self, *, window: int = 65_535) -> None:
         self.lanes = {direction: InProcessLane(self, direction, window) for direction in Direction}
-        #: After a reset nothing more is carried.
+        #: Whether anything was sent at all; after a reset nothing more is.
+        self.opened = False
         self.closed = False
 
     @property
@@ -84,6 +94,7 @@ class InProcessLink:
             return False
         if isinstance(output, Data):
             lane.room -= len(output.payload)
+        self.opened = True
         lane.carried.append(output)
         lane.ended = output.end
         return True
