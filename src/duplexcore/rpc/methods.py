@@ -12,7 +12,9 @@ from .codec import Codec, codec_for
 __all__ = ["ClientStreamingMethod", "DuplexMethod", "Method", "MethodKind", "ServerStreamingMethod", "UnaryMethod"]
 
 Req = TypeVar("Req")
-Resp = TypeVar("Resp")
+# Covariant, so that what a checker expects of a response does not become the method's type. (A codec's encoder would
+# ask for more; nobody meets it through a method of another type.)
+Resp_co = TypeVar("Resp_co", covariant=True)
 
 _PATH = re.compile(r"/([!-.0-~]+)/([!-.0-~]+)")
 
@@ -27,7 +29,7 @@ class MethodKind(Enum):
 
 
 @dataclass(frozen=True)
-class Method(Generic[Req, Resp]):
+class Method(Generic[Req, Resp_co]):
     """One method of a service. Use one of the four kinds: `UnaryMethod`, `ClientStreamingMethod`,
     `ServerStreamingMethod`, `DuplexMethod`.
 
@@ -38,9 +40,9 @@ class Method(Generic[Req, Resp]):
     #: ``/package.Service/Method``, as it is on the wire (D-6).
     path: str
     request: type[Req] | Codec[Req]
-    response: type[Resp] | Codec[Resp]
+    response: type[Resp_co] | Codec[Resp_co]
     request_codec: Codec[Req] = field(init=False, repr=False, compare=False)
-    response_codec: Codec[Resp] = field(init=False, repr=False, compare=False)
+    response_codec: Codec[Resp_co] = field(init=False, repr=False, compare=False)
 
     kind: ClassVar[MethodKind]
 
@@ -66,28 +68,28 @@ class Method(Generic[Req, Resp]):
 
 
 @dataclass(frozen=True)
-class UnaryMethod(Method[Req, Resp]):
+class UnaryMethod(Method[Req, Resp_co]):
     """``rpc M (Req) returns (Resp)``: one request, one response."""
 
     kind = MethodKind.UNARY
 
 
 @dataclass(frozen=True)
-class ClientStreamingMethod(Method[Req, Resp]):
+class ClientStreamingMethod(Method[Req, Resp_co]):
     """``rpc M (stream Req) returns (Resp)``: any number of requests, then one response."""
 
     kind = MethodKind.CLIENT_STREAMING
 
 
 @dataclass(frozen=True)
-class ServerStreamingMethod(Method[Req, Resp]):
+class ServerStreamingMethod(Method[Req, Resp_co]):
     """``rpc M (Req) returns (stream Resp)``: one request, any number of responses."""
 
     kind = MethodKind.SERVER_STREAMING
 
 
 @dataclass(frozen=True)
-class DuplexMethod(Method[Req, Resp]):
+class DuplexMethod(Method[Req, Resp_co]):
     """``rpc M (stream Req) returns (stream Resp)``: each side sends 0 to N messages, in no order between the two."""
 
     kind = MethodKind.DUPLEX

@@ -20,6 +20,7 @@ _SHAPES: dict[MethodKind, tuple[int, str]] = {
     MethodKind.SERVER_STREAMING: (2, "async def handler(request, context), an async generator that yields responses"),
     MethodKind.DUPLEX: (1, "async def handler(call) -> None"),
 }
+_ANYTHING = {"Any", "typing.Any", "object", "<class 'object'>"}
 _NOTHING = {"None", "NoReturn", "Never", "typing.NoReturn", "typing.Never"}
 
 
@@ -91,7 +92,7 @@ def check_handler(method: Method[Any, Any], handler: Callable[..., Any]) -> None
         counted = "one positional argument" if wanted == 1 else f"{wanted} positional arguments"
         raise refuse(f"cannot be called with {counted}: its parameters are {signature}") from None
     returns = signature.return_annotation
-    if returns is inspect.Signature.empty or generates:
+    if returns is inspect.Signature.empty or str(returns) in _ANYTHING or generates:
         return
     nothing = returns is None or returns is type(None) or str(returns) in _NOTHING
     if method.kind is MethodKind.DUPLEX and not nothing:
