@@ -76,6 +76,8 @@ def test_state_and_faults_do_not_depend_on_the_cut(raw: bytes, cut: int) -> None
     assert whole.feed(raw) == parts.feed(raw[:cut]) + parts.feed(raw[cut:])
     assert fingerprint(whole) == fingerprint(parts)
     assert (whole.buffered, whole.fault) == (parts.buffered, parts.fault)
+    parts.encoding = "gzip"  # of which a fault would speak
+    assert fingerprint(whole) != fingerprint(parts)
 
 
 @pytest.mark.req("FRM-1")

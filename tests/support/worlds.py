@@ -406,11 +406,11 @@ def _short(word: str) -> str:
 
 def explore(world: World) -> Iterator[World]:
     """Every way in which things can happen, each state once; yields the worlds in which nothing can happen any more."""
-    todo = [world]
-    seen = {fingerprint(world)}
+    todo = [(world, fingerprint(world))]
+    seen = {todo[0][1]}
     while todo:
-        here = todo.pop()
-        own, blob = fingerprint(here), pickle.dumps(here)
+        here, own = todo.pop()
+        blob = pickle.dumps(here)
         moved = False
         for action in here.actions():
             there = pickle.loads(blob)
@@ -419,7 +419,7 @@ def explore(world: World) -> Iterator[World]:
             moved = moved or key != own
             if key not in seen:
                 seen.add(key)
-                todo.append(there)
+                todo.append((there, key))
         if not moved:
             yield here
 

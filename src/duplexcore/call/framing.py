@@ -92,4 +92,4 @@ class MessageDecoder:
 
     def fingerprint_state(self) -> tuple[object, ...]:
         """Its state without the accident of how the bytes were cut."""
-        return (self._prefix, b"".join(self._parts), self.fault)
+        return (self._prefix, b"".join(self._parts), self.fault, self.encoding)

@@ -114,7 +114,7 @@ class ServerCall(Call):
         """Ends the call with a status, after all messages that were sent; unread requests are dropped.
 
         Nothing but the trailers is sent when neither initial metadata nor a message was (STAT-2). Raises
-        `LocalProtocolError` when it was said before, or for metadata that can not be sent.
+        `LocalProtocolError` when it was said before and its trailers wait to be sent, or for metadata that can not be.
         """
         following = self._may_say(Say.FINISH)
         trailing_metadata = Metadata(trailing_metadata)
