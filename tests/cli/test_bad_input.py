@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -216,6 +217,29 @@ def test_nothing_is_lost_when_the_demo_fails(tmp_path: Path) -> None:
     assert kept.read_text(encoding="utf-8") == "precious"
     refused("demo", "--html", tmp_path / "new.html", "--uds", tmp_path / "no" / "s", says="cannot listen")
     assert not (tmp_path / "new.html").exists()
+
+
+# --- nobody reads ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("words", [["demo", "--pace", "0"], ["chat"]], ids=["demo", "chat"])
+def test_a_closed_pipe_is_a_silent_end(plain_server: str, words: list[str], backend: str) -> None:
+    """As with ``| head``: no hang, no text, and not success."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    target = [plain_server] if words == ["chat"] else []
+    with os.fdopen(writing, "wb") as closed:
+        run = subprocess.run(
+            [COMMAND, *words, *target, "--backend", backend],
+            stdin=subprocess.DEVNULL,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert (run.returncode, run.stderr) == (1, "")
 
 
 # --- options and extras ---------------------------------------------------------------------------------------------

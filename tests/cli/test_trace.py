@@ -6,7 +6,6 @@ import io
 import itertools
 
 import pytest
-from rich.console import Console
 
 from duplexcore import (
     CallStarted,
@@ -14,6 +13,7 @@ from duplexcore import (
     ServerConnection,
     Status,
 )
+from duplexcore.cli.console import Console
 from duplexcore.cli.conversation import (
     ANSWERS,
     CONVERSE,

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
 
 from duplexcore import __version__
 
+from .console import Console
 from .problems import run
 
 __all__ = ["command"]

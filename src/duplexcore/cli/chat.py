@@ -16,12 +16,12 @@ import anyio
 import anyio.from_thread
 import click
 from anyio.streams.memory import MemoryObjectReceiveStream
-from rich.console import Console
 from rich.text import Text
 
 from duplexcore import MessageTooLargeError, RpcError
 from duplexcore_anyio import CallClosedError, DuplexCall, connect
 
+from .console import Console
 from .problems import INTERRUPTED, Problem
 from .proto.chat_pb2 import ChatInput, ChatOutput
 from .services import JOIN, NAME_KEY

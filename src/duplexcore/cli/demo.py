@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-from rich.console import Console
 
 from duplexcore_anyio import DuplexServerCall, Router, connect, serve
 
+from .console import Console
 from .conversation import (
     ANSWERS,
     CONVERSE,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
-from rich.console import Console
 from rich.text import Text
 
+from .console import Console
 from .trace import Arrow, Kind, Lane, Side
 
 __all__ = ["LiveDrawing"]
@@ -31,6 +31,7 @@ class LiveDrawing:
     def __init__(self, console: Console, names: dict[Side, str]) -> None:
         self._console = console
         self._names = names
+        self._unread = False  # the reader of the output is gone: the work goes on without
         # A file or a pipe has no width: what fits most documents is drawn.
         width = console.width if console.is_terminal else 100
         span = max(_MIN_WIDTH, min(width, _MAX_WIDTH)) - _TIME - 2
@@ -47,7 +48,15 @@ class LiveDrawing:
         self._line(self._bars(), "dim")
 
     def draw(self, arrow: Arrow) -> None:
-        """One arrow: what it means, and on the wire its frames."""
+        """One arrow: what it means, and on the wire its frames. It never raises: engines and their drivers call it."""
+        if self._unread:
+            return
+        try:
+            self._draw(arrow)
+        except OSError:
+            self._unread = True
+
+    def _draw(self, arrow: Arrow) -> None:
         left, right = sorted((self._at[arrow.source.position], self._at[arrow.target.position]))
         room = right - left - 1
         if arrow.kind is Kind.APPLICATION:

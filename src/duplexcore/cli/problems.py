@@ -95,11 +95,11 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def explain(error: BaseException) -> click.ClickException | click.exceptions.Exit | None:
-    """What to say of an exception; None for those that are not told but obeyed."""
+def explain(error: BaseException) -> BaseException | None:
+    """What to raise instead of an exception; None for those that are not told but obeyed."""
     match error:
-        case click.ClickException() | click.exceptions.Exit():
-            return error
+        case click.ClickException() | click.exceptions.Exit() | BrokenPipeError():
+            return error  # click makes a silent exit of the last
         case KeyboardInterrupt():
             return click.exceptions.Exit(INTERRUPTED)
         case RpcError():
