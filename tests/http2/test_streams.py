@@ -313,6 +313,23 @@ def test_frames_on_closed_streams_are_ignored(how: str) -> None:
     outcome(handled)
 
 
+@pytest.mark.req("DUP-14", "DUP-34")
+def test_a_half_close_that_crosses_the_answer() -> None:
+    client, server = ClientBench(), ServerBench()
+    call = client.call()
+    client.give(client.peer.trailers_only(1, 5) + raw.rst(1, 0))
+    call.half_close()
+    call.cancel()
+    assert client.briefs() == []
+    assert outcome(call).status.code is StatusCode.NOT_FOUND
+    handled = server.call(1)
+    handled.finish(Status(StatusCode.NOT_FOUND))
+    assert server.briefs() == ["HEADERS 1 ES", "RST 1 NO_ERROR"]
+    assert server.feed(raw.data(1, message(b"late"), end=True)) == []
+    assert outcome(handled).status.code is StatusCode.NOT_FOUND
+    assert not server.engine.is_closed
+
+
 @pytest.mark.req("DUP-41", "DUP-33")
 @pytest.mark.parametrize("code", [0, 2, 8])
 def test_reset_closes_both_directions_and_drops_what_waits(code: int) -> None:
