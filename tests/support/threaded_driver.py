@@ -65,9 +65,15 @@ class Driver(threading.Thread):
 
     def wait_for(self, condition: Callable[[], T | None], patience: float = PATIENCE) -> T:
         """The first true result of ``condition``, which is asked with the lock held. Raises TimeoutError."""
+
+        def ask() -> T | None:
+            result = condition()
+            if self._pull():
+                self._poke()  # asking a call in vain gives the peer room for more (FLOW-4), which it must be told
+            return result
+
         with self.changed:
-            result = self.changed.wait_for(condition, patience)
-            self._poke()  # asking may have given the peer room for more
+            result = self.changed.wait_for(ask, patience)
             if not result:
                 raise TimeoutError(f"nothing came in {patience} s; the connection: {self.connection.state.name}")
             return result
@@ -126,10 +132,13 @@ class Driver(threading.Thread):
                     pass
         return True
 
-    def _pull(self) -> None:
-        """As much as one write may be waiting for the socket: the rest stays where the engine can still drop it."""
-        while not self._out and (data := self.connection.data_to_send(time.monotonic())):
-            self._out.append(data)
+    def _pull(self) -> bool:
+        """Whether there is something new to write. Only as much as one write waits here for the socket: the rest stays
+        where the engine can still drop it."""
+        if self._out or not (data := self.connection.data_to_send(time.monotonic())):
+            return False
+        self._out.append(data)
+        return True
 
     def _write(self) -> None:
         sent = self._sock.send(self._out[0])
