@@ -84,7 +84,9 @@ class Metadata(Sequence[tuple[str, Value]]):
 
     def __contains__(self, item: object) -> bool:
         """Whether a name (``str``) or a whole pair is present."""
-        return any(name == item for name, _ in self._pairs) if isinstance(item, str) else item in self._pairs
+        if isinstance(item, str):
+            return any(name == item.lower() for name, _ in self._pairs)
+        return item in self._pairs
 
     def __eq__(self, other: object) -> bool:
         return self._pairs == other._pairs if isinstance(other, Metadata) else NotImplemented
@@ -96,12 +98,12 @@ class Metadata(Sequence[tuple[str, Value]]):
         return Metadata((*self._pairs, *Metadata(other)))
 
     def get(self, name: str, default: Value | None = None) -> Value | None:
-        """The first value of a name, or the default."""
-        return next((value for key, value in self._pairs if key == name), default)
+        """The first value of a name, or the default. Names are asked for in any case."""
+        return next((value for key, value in self._pairs if key == name.lower()), default)
 
     def all(self, name: str) -> list[Value]:
         """Every value of a name, in order."""
-        return [value for key, value in self._pairs if key == name]
+        return [value for key, value in self._pairs if key == name.lower()]
 
     def echoable(self) -> Metadata:
         """What of it can be sent as it stands: without the values that came as raw bytes under a text name."""

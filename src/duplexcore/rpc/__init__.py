@@ -2,9 +2,11 @@
 
 from .codec import BytesCodec, Codec, ProtobufCodec, codec_for
 from .methods import ClientStreamingMethod, DuplexMethod, Method, MethodKind, ServerStreamingMethod, UnaryMethod
+from .rich_status import RICH_STATUS, rich_status
 from .service import HandlerTable, Registered
 
 __all__ = [
+    "RICH_STATUS",
     "BytesCodec",
     "ClientStreamingMethod",
     "Codec",
@@ -17,4 +19,5 @@ __all__ = [
     "ServerStreamingMethod",
     "UnaryMethod",
     "codec_for",
+    "rich_status",
 ]
