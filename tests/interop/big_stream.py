@@ -11,7 +11,7 @@ import asyncio
 import json
 import resource
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,7 @@ async def their_client(count: Count, port: int) -> None:
 
 def main(role: str, whose: str, backend: str, *port: str) -> None:
     count = Count()
-    sides = {
+    sides: dict[tuple[str, str], Callable[..., Coroutine[Any, Any, None]]] = {
         ("server", "ours"): our_server,
         ("client", "ours"): our_client,
         ("server", "grpc.aio"): their_server,
