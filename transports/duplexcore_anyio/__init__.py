@@ -9,7 +9,8 @@ else:
 
 from .channel import CallOptions, Channel, UnaryResult
 from .client_calls import ClientStreamingCall, DuplexCall, ServerStreamingCall
-from .connecting import Connecting, Observer, connect
+from .connecting import Connecting, connect
+from .driver import Observer
 from .errors import (
     AddressInUseError,
     CallClosedError,

@@ -12,12 +12,11 @@ import anyio.lowlevel
 from anyio.abc import ByteStream
 
 from duplexcore import ClientConfig, ClientConnection, ConnectionState, Metadata, MetadataLike, RpcError, StatusCode
-from duplexcore.http2.tap import Observer
 from duplexcore.rpc import ClientStreamingMethod, DuplexMethod, Method, ServerStreamingMethod, UnaryMethod
 
 from .client_calls import ClientStreamingCall, DuplexCall, ServerStreamingCall
 from .client_core import NO_METADATA, ClientCore
-from .driver import Driver
+from .driver import Driver, Observer
 
 if TYPE_CHECKING:
     from .connecting import Connecting

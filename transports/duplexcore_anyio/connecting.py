@@ -12,16 +12,15 @@ import anyio
 from anyio.abc import ByteStream
 
 from duplexcore import ClientConfig, ClientConnection
-from duplexcore.http2.tap import Observer
 
 from .channel import Channel
-from .driver import Driver
+from .driver import Driver, Observer
 from .errors import ConnectError, ConnectRefusedError, ConnectTimeoutError, HandshakeError, HostNotFoundError
 from .targets import TcpTarget, UnixTarget, parse_target
 from .tasks import Background
 from .tls import client_tls, negotiate
 
-__all__ = ["Connecting", "Observer", "connect", "over_stream"]
+__all__ = ["Connecting", "connect", "over_stream"]
 
 
 def connect(

@@ -13,7 +13,7 @@ import logging
 import math
 import ssl
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
@@ -29,6 +29,7 @@ from duplexcore import (
     ConnectionDraining,
     ConnectionEvent,
     ConnectionReady,
+    Frame,
     Origin,
     ServerCall,
     ServerConnection,
@@ -36,11 +37,13 @@ from duplexcore import (
 
 from .waiting import waiters
 
-__all__ = ["CLOSE_TIME", "LOGGER", "Driver"]
+__all__ = ["CLOSE_TIME", "LOGGER", "Driver", "Observer"]
 
 #: How long the last bytes may take to leave, and after them the peer to close its side: seconds.
 CLOSE_TIME = 1.0
 READ_SIZE = 65_536
+#: Called with "in" or "out" and each whole HTTP/2 frame, in the order of the wire; for traces.
+Observer = Callable[[Literal["in", "out"], Frame], None]
 LOGGER = logging.getLogger("duplexcore_anyio")
 
 EngineT = TypeVar("EngineT", ClientConnection, ServerConnection)

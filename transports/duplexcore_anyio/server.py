@@ -10,10 +10,9 @@ import anyio.abc
 from anyio.abc import ByteStream, SocketListener
 
 from duplexcore import ServerConfig
-from duplexcore.http2.tap import Observer
 from duplexcore.rpc import HandlerTable
 
-from .driver import LOGGER
+from .driver import LOGGER, Observer
 from .errors import TLSError
 from .listening import Listening, listen, peer_of
 from .serving import ServedConnection

@@ -6,10 +6,9 @@ import anyio
 from anyio.abc import ByteStream, TaskGroup
 
 from duplexcore import ServerCall, ServerConfig, ServerConnection, Status
-from duplexcore.http2.tap import Observer
 from duplexcore.rpc import HandlerTable, MethodKind
 
-from .driver import Driver
+from .driver import Driver, Observer
 from .handling import run_handler
 from .listening import peer_of
 from .server_calls import ServerCore
