@@ -418,9 +418,10 @@ def test_opening_a_call_costs_the_same_however_many_are_open() -> None:
     bench = ClientBench()
     counts = {}
     for open_ in (10, 1_000, 10_000):
-        while bench.engine.open_calls < open_:
+        for _ in range(open_ - bench.engine.open_calls):
             bench.engine.start_call("/a/b")
-            bench.engine.data_to_send(0.0)
+        while bench.engine.data_to_send(0.0):
+            pass
         counts[open_] = _calls_made(lambda: (bench.engine.start_call("/a/b"), bench.engine.data_to_send(0.0)))
     assert counts[10] == counts[1_000] == counts[10_000]
 
@@ -429,14 +430,14 @@ def test_accepting_a_call_costs_the_same_however_many_are_open() -> None:
     bench = ServerBench(ServerConfig(max_concurrent_calls=10_001))
     counts = {}
     stream = 1
-    for open_ in (10, 1_000, 4_000):
+    for open_ in (10, 1_000, 2_000):
         while bench.engine.open_calls < open_:
             bench.give(bench.peer.request(stream))
             stream += 2
         opening = bench.peer.request(stream)
         stream += 2
         counts[open_] = _calls_made(lambda opening=opening: bench.give(opening))
-    assert counts[10] == counts[1_000] == counts[4_000]
+    assert counts[10] == counts[1_000] == counts[2_000]
 
 
 def test_opening_and_ending_costs_the_same_however_many_are_open() -> None:
