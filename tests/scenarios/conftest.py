@@ -10,6 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
+from duplexcore import ServerConfig, ServerConnection
+from tests.scenarios import wire
 from tests.scenarios.wire import BOUND, WHERE, Where
 from tests.support.grpc_aio_peer import AioPeer
 
@@ -34,6 +36,19 @@ def aio() -> Iterator[AioPeer]:
 
 
 @pytest.fixture(autouse=True)
+def engines(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every server engine of the test is known: see `wire.open_calls_of_servers`."""
+
+    def recorded(config: ServerConfig, *, now: float) -> ServerConnection:
+        wire.SERVERS.append(ServerConnection(config, now=now))
+        return wire.SERVERS[-1]
+
+    monkeypatch.setattr("duplexcore_anyio.serving.ServerConnection", recorded)
+    yield
+    wire.SERVERS.clear()
+
+
+@pytest.fixture(autouse=True)
 def quiet(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Normal endings are logged at debug at most (D-25); a test that makes a handler fail asks for ``loud``."""
     caplog.set_level(logging.DEBUG, logger="duplexcore_anyio")
@@ -55,7 +70,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     given: dict[str, Any] = pyfuncitem.funcargs
     where, backend = given.get("where"), given.get("backend")
-    name = where.backend if where is not None else backend
+    name: str = where.backend if where is not None else backend or "asyncio"
     arguments = {arg: given[arg] for arg in pyfuncitem._fixtureinfo.argnames}
 
     async def bounded() -> None:

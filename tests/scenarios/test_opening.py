@@ -1,5 +1,6 @@
 """How a call begins, and what each side may say when: D-1 to D-12 but the endings."""
 
+# ruff: noqa: SIM117 - a call has a block of its own where that reads better
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from duplexcore.rpc import DuplexMethod, MethodKind
 from duplexcore_anyio import Channel, DuplexCall, DuplexServerCall, Router, connect, memory_link, serve
 from tests.scenarios.wire import PATH, TALK, Tape, Where, drain, echo, everywhere, routed, wired
 from tests.support.grpc_aio_peer import AioPeer
-from tests.support.raw import RawPeer, data, message
+from tests.support.raw import RawFrame, RawPeer, data, message
 
 TYPED = DuplexMethod("/duplexcore.demo.v1.Conversation/DuplexStreamingFunction", InputMessage, OutputMessage)
 
@@ -80,9 +81,7 @@ async def test_contract_with_grpc_aio_as_server(backend: str, aio: AioPeer) -> N
         async for asked in requests:
             yield OutputMessage(number=asked.number + 1, text=asked.text, in_reply_to=asked.number)
 
-    served = grpc.stream_stream_rpc_method_handler(
-        handler, InputMessage.FromString, OutputMessage.SerializeToString
-    )
+    served = grpc.stream_stream_rpc_method_handler(handler, InputMessage.FromString, OutputMessage.SerializeToString)
     method = DuplexMethod(PATH, InputMessage, OutputMessage)
     async with aio.server(_Talk=served) as target, connect(target) as channel, channel.duplex(method) as call:
         await call.send(InputMessage(number=1, text="ünï"))
@@ -277,7 +276,7 @@ async def test_headers_leave_alone(backend: str) -> None:
     peer = RawPeer(client=False)
     await far.send(peer.hello())
     async with Channel.over(near) as channel, channel.duplex(TALK, metadata=[("who", "me")]) as call:
-        frames = []
+        frames: list[RawFrame] = []
         while not any(frame.type == 1 for frame in frames):
             frames += peer.read(await far.receive())
         opening = next(frame for frame in frames if frame.type == 1)
@@ -396,7 +395,15 @@ async def test_unknown_methods_with_grpc_aio_as_client(backend: str, aio: AioPee
 
 # --- D-7 --------------------------------------------------------------------------------------------------------------
 
-RICH = [("k", "1"), ("other", "x"), ("k", "2"), ("k", "1"), ("b-bin", b"\x00"), ("b-bin", b"\x00\xff\x01"), ("e-bin", b"")]
+RICH: list[tuple[str, str | bytes]] = [
+    ("k", "1"),
+    ("other", "x"),
+    ("k", "2"),
+    ("k", "1"),
+    ("b-bin", b"\x00"),
+    ("b-bin", b"\x00\xff\x01"),
+    ("e-bin", b""),
+]
 
 
 async def reflect(call: DuplexServerCall[bytes, bytes]) -> None:
@@ -424,8 +431,16 @@ async def test_metadata_travels_with_the_opening(where: Where) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        {"sp ace": "x"}, {"": "x"}, {"schlüssel": "x"}, {":path": "/x"}, {"grpc-status": "0"}, {"te": "x"},
-        {"k": "a\nb"}, {"k": "é"}, {"k": b"bytes"}, {"k-bin": "text"},
+        {"sp ace": "x"},
+        {"": "x"},
+        {"schlüssel": "x"},
+        {":path": "/x"},
+        {"grpc-status": "0"},
+        {"te": "x"},
+        {"k": "a\nb"},
+        {"k": "é"},
+        {"k": b"bytes"},
+        {"k-bin": "text"},
     ],
     ids=repr,
 )
@@ -462,7 +477,9 @@ async def test_binary_values_padded_or_not(backend: str, value: str) -> None:
     async with Channel.over(near) as channel, channel.duplex(TALK) as call:
         while not any(frame.type == 1 for frame in peer.read(await far.receive())):
             pass
-        await far.send(peer.response(1, ("b-bin", value)) + data(1, message(b"m")) + peer.trailers(1, 0, ("b-bin", value)))
+        await far.send(
+            peer.response(1, ("b-bin", value)) + data(1, message(b"m")) + peer.trailers(1, 0, ("b-bin", value))
+        )
         assert await drain(call) == [b"m"]
         assert (await call.initial_metadata()).get("b-bin") == b"\x00\x01"
         assert call.trailing_metadata.get("b-bin") == b"\x00\x01"
@@ -476,7 +493,7 @@ async def test_binary_values_of_a_client_padded_or_not(backend: str, value: str)
     async with serve(routed(reflect), "127.0.0.1:0") as server:
         async with await anyio.connect_tcp("127.0.0.1", server.port) as stream:
             await stream.send(client.hello() + client.request(1, PATH, ("b-bin", value), end=True))
-            frames = []
+            frames: list[RawFrame] = []
             while sum(frame.type == 1 for frame in frames) < 2:
                 frames += client.read(await stream.receive())
     lists = [frame for frame in frames if frame.type == 1]

@@ -1,7 +1,7 @@
 """grpc.aio as a peer, on an asyncio loop in a thread of its own: the tests' side may be on trio, too.
 
-Handlers and client bodies are coroutine functions that run over there. They meet the test only in what the call carries,
-in what they return, and in `Gate`s.
+Handlers and client bodies are coroutine functions that run over there. They meet the test only in what the call
+carries, in what they return, and in `Gate`s.
 """
 
 from __future__ import annotations
@@ -74,22 +74,25 @@ class AioPeer:
             future.cancel()
 
     @asynccontextmanager
-    async def server(self, *, options: Any = (), **handlers: Callable[..., Any]) -> AsyncIterator[str]:
+    async def server(self, **handlers: Callable[..., Any]) -> AsyncIterator[str]:
         """A server of duplex handlers over bytes, by the method's name in the service ``scenario.Duplex``: its target.
 
         With ``_`` in front of the name, a `grpc.RpcMethodHandler` is taken as it is.
         """
-        generic = grpc.method_handlers_generic_handler(
-            "scenario.Duplex",
-            {
-                name.lstrip("_"): handler if name.startswith("_") else grpc.stream_stream_rpc_method_handler(handler)
-                for name, handler in handlers.items()
-            },
-        )
+        methods = {
+            name.lstrip("_"): handler if name.startswith("_") else grpc.stream_stream_rpc_method_handler(handler)
+            for name, handler in handlers.items()
+        }
+        async with self.serving(grpc.method_handlers_generic_handler("scenario.Duplex", methods)) as target:
+            yield target
+
+    @asynccontextmanager
+    async def serving(self, handler: grpc.GenericRpcHandler) -> AsyncIterator[str]:
+        """A server of any service."""
 
         async def start() -> tuple[grpc.aio.Server, int]:
-            server = grpc.aio.server(options=[*SERVER_OPTIONS, *options])
-            server.add_generic_rpc_handlers((generic,))
+            server = grpc.aio.server(options=SERVER_OPTIONS)
+            server.add_generic_rpc_handlers((handler,))
             port = server.add_insecure_port("127.0.0.1:0")
             await server.start()
             return server, port
@@ -101,11 +104,11 @@ class AioPeer:
             with anyio.CancelScope(shield=True):
                 await self.run(server.stop(None))
 
-    async def client(self, target: str, body: ClientBody[T], *, options: Any = ()) -> T:
+    async def client(self, target: str, body: ClientBody[T]) -> T:
         """Runs ``body`` over there, with a channel to ``target``: what it returned."""
 
         async def main() -> T:
-            async with grpc.aio.insecure_channel(target, options=[*CHANNEL_OPTIONS, *options]) as channel:
+            async with grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS) as channel:
                 return await body(channel)
 
         return await self.run(main())
