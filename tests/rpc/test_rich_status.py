@@ -2,7 +2,7 @@
 
 import pytest
 from google.protobuf import any_pb2
-from google.rpc import status_pb2
+from google.rpc import status_pb2  # type: ignore[import-untyped, unused-ignore]
 
 from duplexcore import Metadata, Status, StatusCode
 from duplexcore.rpc import RICH_STATUS, rich_status

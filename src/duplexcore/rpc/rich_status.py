@@ -25,6 +25,7 @@ def rich_status(status: Status, trailing_metadata: Metadata) -> status_pb2.Statu
     value = trailing_metadata.get(RICH_STATUS)
     if value is None:
         return None
+    assert isinstance(value, bytes)  # as under every name in "-bin"
     # Not at the top: whoever does not use it needs no protobuf.
     from google.protobuf.message import DecodeError  # noqa: PLC0415
     from google.rpc import status_pb2  # noqa: PLC0415
