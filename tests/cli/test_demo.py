@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from duplexcore.cli.app import command
 
-from .running import duplexcore
+from .running import COMMAND, duplexcore, running
 
 pytestmark = pytest.mark.req("D-11", "D-12", "D-13", "D-14")
 
@@ -86,6 +87,17 @@ def test_a_pause_between_the_steps_changes_nothing_else() -> None:
     result = CliRunner().invoke(command, ["demo", "--pace", "0.01"])
     assert result.exit_code == 0, result.output
     assert result.output.count("✓") == 9
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("peer", PEERS)
+def test_ctrl_c_ends_it(backend: str, peer: str) -> None:
+    """In the middle of the conversation, where both sides pause."""
+    with running(COMMAND, "demo", "--pace", "1", "--backend", backend, *PEERS[peer]) as run:
+        run.until("response 1")
+        run.process.send_signal(signal.SIGINT)
+        assert run.ends() == 130
+        assert "Traceback" not in run.errors
 
 
 def test_what_goes_otherwise_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

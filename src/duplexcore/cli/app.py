@@ -136,6 +136,7 @@ def chat(
     """
     from .chat import ChatOptions
     from .chat import chat as talk
+    from .signals import interruptible
     from .tls import client_context
 
     if "://" in target:
@@ -144,7 +145,7 @@ def chat(
         raise click.UsageError("--server-name is for --tls")
     context = client_context(ca) if tls or ca else None
     options = ChatOptions(target, name or _login_name(), context, server_name)
-    run(backend, debug, lambda: talk(options, Console(highlight=False)))
+    run(backend, debug, lambda: interruptible(lambda: talk(options, Console(highlight=False))))
 
 
 @command.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import signal
 import sys
 import threading
 from collections.abc import AsyncGenerator
@@ -22,10 +21,9 @@ from duplexcore import MessageTooLargeError, RpcError
 from duplexcore_anyio import CallClosedError, DuplexCall, connect
 
 from .console import Console
-from .problems import INTERRUPTED, Problem
+from .problems import Problem
 from .proto.chat_pb2 import ChatInput, ChatOutput
 from .services import JOIN, NAME_KEY
-from .signals import signals
 
 __all__ = ["ChatOptions", "chat"]
 
@@ -42,38 +40,21 @@ class ChatOptions:
 
 async def chat(options: ChatOptions, console: Console) -> None:
     """Until the server ends the call, which it does once it has heard the half-close; raises `RpcError` if it ended
-    badly, `click.exceptions.Exit` when left by Ctrl-C."""
+    badly."""
     try:
         connection = connect(options.target, tls=options.tls, server_hostname=options.server_hostname)
     except ValueError as error:
         raise Problem(str(error), "over a Unix socket: --server-name NAME" if options.tls else "") from error
-    interrupted = False
     async with (
-        signals(signal.SIGINT, signal.SIGTERM) as caught,
-        anyio.create_task_group() as tasks,
+        connection as channel,
+        channel.duplex(JOIN, metadata={NAME_KEY: options.name.encode()}) as call,
+        _lines() as lines,
+        anyio.create_task_group() as talk,
     ):
-
-        async def leave() -> None:
-            nonlocal interrupted
-            async for _ in caught:
-                interrupted = True
-                tasks.cancel_scope.cancel()
-
-        tasks.start_soon(leave)
-        async with (
-            connection as channel,
-            channel.duplex(JOIN, metadata={NAME_KEY: options.name.encode()}) as call,
-            _lines() as lines,
-            anyio.create_task_group() as talk,
-        ):
-            talk.start_soon(_send, lines, call)
-            async for output in call:
-                console.print(_shown(output), soft_wrap=True)
-            talk.cancel_scope.cancel()
-        tasks.cancel_scope.cancel()
-    if interrupted:
-        click.echo("left", err=True)
-        raise click.exceptions.Exit(INTERRUPTED)
+        talk.start_soon(_send, lines, call)
+        async for output in call:
+            console.print(_shown(output), soft_wrap=True)
+        talk.cancel_scope.cancel()
 
 
 async def _send(lines: MemoryObjectReceiveStream[str], call: DuplexCall[ChatInput, ChatOutput]) -> None:

@@ -32,6 +32,7 @@ from .live import LiveDrawing
 from .mermaid import mermaid
 from .problems import Problem, check_writable, need, run, write
 from .proto.conversation_pb2 import InputMessage, OutputMessage
+from .signals import interruptible
 from .tls import NAME, ThrowAway
 from .trace import Side, Trace
 
@@ -85,7 +86,7 @@ def demo(options: DemoOptions, console: Console) -> None:
     drawing = LiveDrawing(console, names)
     trace = Trace(name_of, drawing.draw)
     drawing.header()
-    outcome = run(options.backend, options.debug, lambda: _hold(options, trace))
+    outcome = run(options.backend, options.debug, lambda: interruptible(lambda: _hold(options, trace)))
     checks = verify(trace, outcome, one_go=options.seen_by is Side.SERVER)
     if options.mermaid:
         write(options.mermaid, mermaid(trace, names))
@@ -125,7 +126,10 @@ async def _hold(options: DemoOptions, trace: Trace) -> Outcome:
             if options.grpcio_side is Side.CLIENT:
                 from .grpcio_peer import converse
 
-                outcome = await anyio.to_thread.run_sync(converse, target, tls, trace, options.pace, options.timeout)
+                # Abandoned by Ctrl-C, the thread ends as its server goes.
+                outcome = await anyio.to_thread.run_sync(
+                    converse, target, tls, trace, options.pace, options.timeout, abandon_on_cancel=True
+                )
             else:
                 outcome = await _converse(target, tls, trace, options)
         tasks.cancel_scope.cancel()
