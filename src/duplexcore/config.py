@@ -27,7 +27,7 @@ def check_authority(authority: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbuseLimits:
-    """How much of what costs a peer little and us much is tolerated (SEC-4 to SEC-8); a breach ends the connection."""
+    """How much of what costs a peer little and us much is tolerated (SEC-2 to SEC-8); a breach ends the connection."""
 
     #: PING acks, SETTINGS acks and RST_STREAMs waiting to be written: stop reading, then close.
     control_frames_stop_reading: int = 10_000
@@ -36,6 +36,11 @@ class AbuseLimits:
     period: float = 10.0
     settings_frames: int = 100
     priority_frames: int = 10_000
+    #: Streams that the peer resets before their answer is complete, and streams on which it breaks a rule so that we
+    #: reset them, per ``reset_period`` (SEC-2, SEC-3).
+    reset_period: float = 30.0
+    peer_resets: int = 2_000
+    own_resets: int = 1_024
     #: Entries that one SETTINGS frame may carry.
     settings_entries: int = 32
     #: DATA frames without payload and END_STREAM: in a row on one stream, and on the connection without progress.

@@ -1,4 +1,4 @@
-"""Peers that make work: each budget, one below and one above (SEC-4 to SEC-8)."""
+"""Peers that make work: each budget, one below and one above (SEC-2 to SEC-8)."""
 
 from typing import Any
 
@@ -289,3 +289,58 @@ def test_every_limit_is_configurable() -> None:
         bench.call(1)
         bench.give(flood)
         assert calmed(bench), flood
+
+
+@pytest.mark.req("SEC-2")
+def test_rapid_reset() -> None:
+    """Streams that are opened and reset at once; handlers that finish at once do not make it cheaper for the peer."""
+    bench = bench_of(ServerBench, peer_resets=10)
+
+    def open_and_reset(count: int, first: int) -> None:
+        for stream in range(first, first + 2 * count, 2):
+            bench.give(bench.peer.request(stream), raw.rst(stream))
+        for call in bench.calls():
+            call.finish()
+
+    open_and_reset(10, 1)
+    assert not calmed(bench)
+    bench.now = 30.0  # the next period
+    open_and_reset(10, 101)
+    assert not calmed(bench)
+    open_and_reset(1, 201)
+    assert calmed(bench)
+
+
+@pytest.mark.req("SEC-2")
+def test_resets_after_the_answer_do_not_count() -> None:
+    bench = bench_of(ServerBench, peer_resets=10)
+    for stream in range(1, 101, 2):
+        bench.call(stream).finish()
+        assert bench.briefs()[0] == f"HEADERS {stream} ES"  # whole, before the reset comes
+        bench.give(raw.rst(stream, 0))
+    assert not calmed(bench)
+
+
+@pytest.mark.req("SEC-3")
+@pytest.mark.parametrize(
+    "breach",
+    [
+        lambda bench, stream: bench.give(raw.window_update(stream, 0)),
+        lambda bench, stream: bench.give(raw.window_update(stream, 2**31 - 1)),
+        lambda bench, stream: bench.give(raw.data(stream, end=True), raw.data(stream, b"late")),
+        lambda bench, stream: bench.give(bench.peer.headers(stream, [("Upper", "case")], end=True)),
+    ],
+    ids=["zero increment", "window overflow", "data after the end", "malformed trailers"],
+)
+def test_streams_that_the_peer_makes_us_reset(breach: Any) -> None:
+    """ "MadeYouReset": every answer is read, so nothing piles up; the rate alone gives the peer away."""
+    bench = bench_of(ServerBench, own_resets=10)
+    for stream in range(1, 21, 2):
+        call = bench.call(stream)
+        breach(bench, stream)
+        assert any(line.startswith(f"RST {stream} ") for line in bench.briefs())
+        call.finish()
+    assert not calmed(bench)
+    bench.call(21)
+    breach(bench, 21)
+    assert calmed(bench)

@@ -74,6 +74,7 @@ class Http2Carrier:
         "_highest_own_id",
         "_highest_peer_id",
         "_lanes",
+        "_now",
         "_out",
         "_owner",
         "_peer_last_id",
@@ -111,6 +112,7 @@ class Http2Carrier:
         self._accept_up_to = MAX_ID  # the last id of the GOAWAY that we sent
         self._peer_last_id: int | None = None  # the last id of the GOAWAY that came,
         self._farewell = ""  # and what it said
+        self._now = float("-inf")  # of the bytes that are being read
         self.closed = False
         #: SETTINGS_MAX_HEADER_LIST_SIZE and SETTINGS_MAX_CONCURRENT_STREAMS of the peer.
         self.peer_header_limit = NO_LIMIT
@@ -212,6 +214,11 @@ class Http2Carrier:
             lane.answer_induced = True
             self.flood.answer_induced()
 
+    def rule_broken(self, lane: Http2Lane) -> None:
+        """The peer broke a rule on the stream, which is reset for it (SEC-3)."""
+        self.answer_induced(lane)
+        self.flood.rule_broken(self._now)
+
     def credit(self, stream_id: int, increment: int) -> None:
         self._write(frames.window_update(stream_id, increment))
 
@@ -221,6 +228,7 @@ class Http2Carrier:
         """Takes bytes of the peer; whatever they are, it does not raise."""
         if self.closed:
             return
+        self._now = now
         try:
             for unit in self._gate.split(data, now):
                 self._dispatch(unit)
@@ -339,6 +347,8 @@ class Http2Carrier:
         if lane is None:
             return
         code = int.from_bytes(frame.payload, "big")
+        if not self._client:
+            self.flood.peer_reset(self._now)
         self._core.reset(frame)
         lane.step(Step.RECEIVE_RESET)
         lane.call.on_reset(code, Origin.PEER, unprocessed=code == ErrorCode.REFUSED_STREAM)

@@ -133,7 +133,7 @@ class Http2Lane:
         """The peer broke a rule on this stream: the call ends, the stream is reset."""
         self.call.on_reset(code, Origin.LIBRARY, reason)
         self.abort(code)
-        self._carrier.answer_induced(self)
+        self._carrier.rule_broken(self)
 
     def _length_holds(self, size: int, *, end: bool) -> bool:
         """The ledger of a content-length that the peer announced (MAL-4)."""

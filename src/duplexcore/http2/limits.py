@@ -1,4 +1,4 @@
-"""Counters against peers that make work (SEC-4 to SEC-8). Each breach is a `ConnectionFault`."""
+"""Counters against peers that make work (SEC-2 to SEC-8). Each breach is a `ConnectionFault`."""
 
 from __future__ import annotations
 
@@ -31,12 +31,23 @@ class RateLimit:
 class FloodGuard:
     """Everything that a connection counts, in one place."""
 
-    __slots__ = ("_answers", "_empty_data", "_induced", "_limits", "_priority", "_settings")
+    __slots__ = (
+        "_answers",
+        "_empty_data",
+        "_induced",
+        "_limits",
+        "_own_resets",
+        "_peer_resets",
+        "_priority",
+        "_settings",
+    )
 
     def __init__(self, limits: AbuseLimits) -> None:
         self._limits = limits
         self._settings = RateLimit(limits.settings_frames, limits.period, "SETTINGS frames")
         self._priority = RateLimit(limits.priority_frames, limits.period, "PRIORITY frames")
+        self._peer_resets = RateLimit(limits.peer_resets, limits.reset_period, "streams reset by the peer")
+        self._own_resets = RateLimit(limits.own_resets, limits.reset_period, "streams on which the peer broke a rule")
         self._empty_data = 0
         self._induced = 0  # control frames,
         self._answers = 0  # and streams, that wait to be written because of what the peer sent
@@ -74,6 +85,14 @@ class FloodGuard:
     def _check_induced(self) -> None:
         if self._induced + self._answers >= self._limits.control_frames_close:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames wait to be written")
+
+    def peer_reset(self, now: float) -> None:
+        """The peer has reset a stream whose answer was not complete (SEC-2)."""
+        self._peer_resets.count(now)
+
+    def rule_broken(self, now: float) -> None:
+        """The peer made us reset a stream (SEC-3)."""
+        self._own_resets.count(now)
 
     def empty_data(self, in_a_row: int) -> None:
         """A DATA frame without payload and END_STREAM, the ``in_a_row``-th of its stream (SEC-7)."""
