@@ -21,7 +21,14 @@ from .running import COMMAND, PATIENCE, duplexcore, running, serving
 
 
 def refused(*arguments: str | Path, says: str, code: int = 1) -> str:
-    """The command fails as it should, in this process; what it wrote."""
+    """The command fails as it should; what it wrote. In this process where that is the same: older anyio leaves
+    sockets that could not be bound to the garbage collector, which would show in some later test."""
+    if arguments[0] == "serve":
+        run = duplexcore(*arguments)
+        assert (run.returncode, run.stdout) == (code, ""), run.stderr
+        assert re.search(says, run.stderr), run.stderr
+        assert "Traceback" not in run.stderr
+        return run.stderr
     result = CliRunner().invoke(command, [str(argument) for argument in arguments])
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code == code, result.output
@@ -177,7 +184,6 @@ def test_the_socket_is_in_use(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("s") / "s"
     with serving("--uds", path):
         refused("serve", "--uds", path, says="in use")
-        refused("demo", "--uds", path, says="in use")
 
 
 def test_not_an_address_of_this_machine() -> None:
@@ -186,7 +192,6 @@ def test_not_an_address_of_this_machine() -> None:
 
 def test_no_folder_for_the_socket(tmp_path: Path) -> None:
     refused("serve", "--uds", tmp_path / "no" / "socket", says="cannot listen at unix:.*No such file")
-    refused("demo", "--uds", tmp_path / "no" / "socket", says="cannot listen at unix:.*No such file")
     refused("demo", "--peer", "grpcio", "--uds", tmp_path / "no" / "socket", says="cannot listen on unix:")
 
 
