@@ -133,7 +133,7 @@ async def test_a_cancelled_scope_starts_no_call() -> None:
         assert not [frame for frame in tape.briefs if "HEADERS" in frame]
 
 
-@pytest.mark.req("DEAD-7")
+@pytest.mark.req("DEAD-7", "DEAD-8")
 async def test_a_deadline_travels_through_handlers() -> None:
     """client -> middle -> back: what is left of the time arrives at the last one."""
     left: list[float | None] = []
@@ -147,18 +147,52 @@ async def test_a_deadline_travels_through_handlers() -> None:
     async with serve(back_router, "127.0.0.1:0") as back, connect(f"127.0.0.1:{back.port}") as onward:
 
         async def middle(request: bytes, context: ServerContext) -> bytes:
-            return await onward.unary(HELLO, request)
+            match request:
+                case b"shorter":
+                    return await onward.unary(HELLO, request, timeout=5)
+                case b"longer":
+                    return await onward.unary(HELLO, request, timeout=500)
+                case b"detached":
+                    return await onward.unary(HELLO, request, inherit_deadline=False)
+                case _:
+                    return await onward.unary(HELLO, request)
 
         router = Router()
         router.add(HELLO, middle)
         async with joined(router) as channel:
             assert await channel.unary(HELLO, b"", timeout=20, inherit_deadline=False) == b"done"
             assert await channel.unary(HELLO, b"", inherit_deadline=False) == b"done"
+            for request in (b"shorter", b"longer", b"detached"):
+                assert await channel.unary(HELLO, request, timeout=20) == b"done"
     assert left[0] is not None
     assert 10 < left[0] <= 20
     # Without one of the call's own it is that of the scope around the server, here the test's bound.
     assert left[1] is not None
     assert left[1] > 20
+    assert left[2] is not None
+    assert left[2] <= 5
+    assert left[3] is not None
+    assert left[3] <= 20  # shortened, never extended
+    assert left[4] is None
+
+
+@pytest.mark.req("DEAD-8", "CANC-2")
+async def test_cancellation_travels_through_handlers() -> None:
+    """client -> middle -> back: the client leaves, and the last handler is cancelled."""
+    forever = Forever()
+    async with serve(four_kinds(forever), "127.0.0.1:0") as back, connect(f"127.0.0.1:{back.port}") as onward:
+
+        async def middle(call: DuplexServerCall[bytes, bytes]) -> None:
+            async with onward.duplex(TALK) as further:
+                await call.send(await further.receive())
+                await further.receive()
+
+        router = Router()
+        router.add(TALK, middle)
+        async with joined(router) as channel:
+            async with channel.duplex(TALK) as call:
+                assert await call.receive() == b"started"
+            await forever.cancelled.wait()
 
 
 @pytest.fixture
