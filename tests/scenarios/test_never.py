@@ -33,7 +33,7 @@ def script(seed: int) -> list[bytes]:
 
 
 @everywhere
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_no_message_is_lost_or_repeated(where: Where, seed: int) -> None:
     """Twelve calls at once, each side of each says what it likes at its own pace, with small windows between them."""
     heard: dict[str, list[bytes]] = {}
@@ -203,7 +203,7 @@ async def test_a_peer_that_does_not_stop_is_stopped(backend: str) -> None:
         piece = data(1, bytes(16_384))
         tracemalloc.start()
         try:
-            for _ in range(2_000):  # 32 MB
+            for _ in range(800):  # 13 MB
                 await near.send(piece)
                 assert tracemalloc.get_traced_memory()[0] < 4_000_000
         except anyio.BrokenResourceError:
