@@ -421,3 +421,56 @@ async def test_a_call_that_waits_for_a_stream_can_be_cancelled_and_timed_out() -
             await first.send_eof()
             await first.wait_closed()
         assert await channel.unary(HELLO, b"") == b"hello, "
+
+
+# --- what nobody may catch ----------------------------------------------------------------------------------------------
+
+
+class Interrupted(ByteStream):
+    """A stream on which Ctrl-C arrives in the midst of a transport's task: while it reads, or while it writes."""
+
+    def __init__(self, inner: ByteStream, where: str) -> None:
+        self._inner = inner
+        self._where = where
+        self.now = anyio.Event()
+        self.closed = False
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        if self._where == "receive" and self.now.is_set():
+            raise KeyboardInterrupt
+        return await self._inner.receive(max_bytes)
+
+    async def send(self, item: bytes) -> None:
+        if self._where == "send" and self.now.is_set():
+            raise KeyboardInterrupt
+        await self._inner.send(item)
+
+    async def send_eof(self) -> None:
+        await self._inner.send_eof()
+
+    async def aclose(self) -> None:
+        self.closed = True
+        await self._inner.aclose()
+
+
+@pytest.mark.parametrize("where", ["receive", "send"])
+@pytest.mark.parametrize("backend", ["trio"])  # asyncio hands a KeyboardInterrupt to whoever runs the loop
+async def test_an_interrupt_in_a_task_of_the_transport_leaves_it_and_hangs_nothing(where: str, backend: str) -> None:
+    near, far = memory_link()
+    stream = Interrupted(near, where)
+    caught: BaseException | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve_stream, four_kinds(), far)
+        try:
+            async with Channel.over(stream) as channel, channel.duplex(TALK) as call:
+                await call.send(b"one")
+                assert await call.receive() == b"one"
+                stream.now.set()
+                await call.send(b"two")
+                await call.receive()
+                await call.receive()
+        except BaseException as error:  # noqa: BLE001 - that is the point
+            caught = error
+    while isinstance(caught, BaseExceptionGroup):
+        caught = caught.exceptions[0]
+    assert isinstance(caught, KeyboardInterrupt)

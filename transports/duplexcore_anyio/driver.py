@@ -156,36 +156,46 @@ class Driver(Generic[EngineT]):
                 pass
 
     async def _read(self) -> None:
+        try:
+            with self._read_scope:
+                await self._read_all()
+        finally:  # also by an exception that is nobody's to catch: the writer waits for it
+            self._read_ended.set()
+            self.settle()
+            self.wake_writer()
+
+    async def _read_all(self) -> None:
         engine, stream = self.engine, self.stream
-        with self._read_scope:
-            try:
-                while True:
-                    data = await stream.receive(READ_SIZE)
-                    if len(self.first_bytes) < 16:
-                        self.first_bytes += data[:16]
-                    engine.receive_data(data, anyio.current_time())
-                    self.settle()
-                    self.wake_writer()
-                    while not engine.wants_read and not engine.is_closed:
-                        await self._unread.wait()
-            except anyio.EndOfStream:
-                engine.receive_eof(anyio.current_time())
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
-                engine.transport_failed(f"the connection was lost: {_why(error)}", anyio.current_time())
-            except Exception as error:  # noqa: BLE001 - a defect of ours, or of a stream that was handed in
-                self._surprised(error)
-        self._read_ended.set()
-        self.settle()
-        self.wake_writer()
+        try:
+            while True:
+                data = await stream.receive(READ_SIZE)
+                if len(self.first_bytes) < 16:
+                    self.first_bytes += data[:16]
+                engine.receive_data(data, anyio.current_time())
+                self.settle()
+                self.wake_writer()
+                while not engine.wants_read and not engine.is_closed:
+                    await self._unread.wait()
+        except anyio.EndOfStream:
+            engine.receive_eof(anyio.current_time())
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
+            engine.transport_failed(f"the connection was lost: {_why(error)}", anyio.current_time())
+        except Exception as error:  # noqa: BLE001 - a defect of ours, or of a stream that was handed in
+            self._surprised(error)
 
     async def _write(self) -> None:
         try:
             with self._write_scope:
                 await self._write_all()
-            with anyio.CancelScope(shield=True):
-                await self._part()
-        finally:
-            self.finished.set()
+        finally:  # also by an exception that is nobody's to catch: the stream is closed, and nobody waits for good
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._part()
+            finally:
+                self._parted = True
+                self._read_scope.cancel()
+                self._timer_scope.cancel()
+                self.finished.set()
 
     async def _write_all(self) -> None:
         """Until the connection is over and its last bytes have left."""
@@ -224,8 +234,6 @@ class Driver(Generic[EngineT]):
         await self._read_ended.wait()
         engine.transport_failed(self._write_error or "the connection was closed", anyio.current_time())
         self.settle()
-        self._parted = True
-        self._timer_scope.cancel()
         with anyio.move_on_after(CLOSE_TIME):
             with contextlib.suppress(anyio.BrokenResourceError, OSError):
                 await self.stream.aclose()
