@@ -423,7 +423,7 @@ async def test_a_call_that_waits_for_a_stream_can_be_cancelled_and_timed_out() -
         assert await channel.unary(HELLO, b"") == b"hello, "
 
 
-# --- what nobody may catch ----------------------------------------------------------------------------------------------
+# --- what nobody may catch -------------------------------------------------------------------------------------------
 
 
 class Interrupted(ByteStream):
@@ -469,7 +469,7 @@ async def test_an_interrupt_in_a_task_of_the_transport_leaves_it_and_hangs_nothi
                 await call.send(b"two")
                 await call.receive()
                 await call.receive()
-        except BaseException as error:  # noqa: BLE001 - that is the point
+        except BaseException as error:
             caught = error
     while isinstance(caught, BaseExceptionGroup):
         caught = caught.exceptions[0]
