@@ -27,9 +27,9 @@ async def test_a_failed_accept_is_tried_again(
         return accept(self)
 
     monkeypatch.setattr(socket.socket, "_accept", no_descriptors)
-    async with serve(four_kinds(), "127.0.0.1:0" if family == "tcp" else f"unix:{tmp_path}/s") as server:
-        async with connect(server.addresses[0]) as channel:
-            assert await channel.unary(HELLO, b"you") == b"hello, you"
+    address = "127.0.0.1:0" if family == "tcp" else f"unix:{tmp_path}/s"
+    async with serve(four_kinds(), address) as server, connect(server.addresses[0]) as channel:
+        assert await channel.unary(HELLO, b"you") == b"hello, you"
     assert not failures
     assert [record.message.endswith("Too many open files") for record in caplog.records] == [True]
 

@@ -108,7 +108,7 @@ class Server:
                 for listening in self._listening:
                     for listener in listening.listeners:
                         assert isinstance(listener, SocketListener)
-                        acceptors.start_soon(self._accept_at, listener, listening.address, tasks)
+                        acceptors.start_soon(self._accept_at, listener, listening.address, acceptors, tasks)
 
     async def open(self, addresses: tuple[str, ...]) -> None:
         try:
@@ -119,25 +119,25 @@ class Server:
                 await listening.aclose()
             raise
 
-    async def _accept_at(self, listener: SocketListener, address: str, tasks: anyio.abc.TaskGroup) -> None:
+    async def _accept_at(
+        self, listener: SocketListener, address: str, acceptors: anyio.abc.TaskGroup, tasks: anyio.abc.TaskGroup
+    ) -> None:
         while True:
             try:
                 stream = await listener.accept()
             except anyio.ClosedResourceError:
                 return
-            except OSError as error:
-                LOGGER.error("accepting at %s failed: %s", address, error)
+            except (OSError, anyio.BrokenResourceError) as error:  # which of them: the event loop's choice
+                LOGGER.error("accepting at %s failed: %s", address, error.__cause__ or error)
                 await anyio.sleep(ACCEPT_PAUSE)
                 continue
-            tasks.start_soon(self._serve, stream, address)
+            peer = peer_of(stream, address)
+            if self._tls is None:
+                tasks.start_soon(self._serve, stream, peer)
+            else:
+                acceptors.start_soon(self._negotiate, stream, self._tls, peer, tasks)
 
-    async def _serve(self, stream: ByteStream, address: str) -> None:
-        peer = peer_of(stream, address)
-        if self._tls is not None:
-            secured = await self._negotiate(stream, self._tls, peer)
-            if secured is None:
-                return
-            stream = secured
+    async def _serve(self, stream: ByteStream, peer: str) -> None:
         if self._stopping:
             await anyio.aclose_forcefully(stream)
             return
@@ -150,14 +150,17 @@ class Server:
             if not self._connections:
                 self._idle.set()
 
-    async def _negotiate(self, stream: ByteStream, context: ssl.SSLContext, peer: str) -> ByteStream | None:
-        """The stream with TLS on it; None when the peer did not manage in time, or was refused."""
+    async def _negotiate(
+        self, stream: ByteStream, context: ssl.SSLContext, peer: str, tasks: anyio.abc.TaskGroup
+    ) -> None:
+        """Puts TLS on a stream before it is served; lets a peer go that does not manage in time, or is refused."""
         try:
             with anyio.fail_after(self._config.handshake_timeout):
-                return await negotiate(stream, context, server_side=True)
+                secured = await negotiate(stream, context, server_side=True)
         except (TLSError, TimeoutError) as error:
             LOGGER.debug("connection with %s: %s", peer, error)
-        return None
+        else:
+            tasks.start_soon(self._serve, secured, peer)
 
 
 class Serving:
