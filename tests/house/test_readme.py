@@ -10,7 +10,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_two_commands_come_first() -> None:
     first_block = README.split("```")[1]
-    assert [line.split("#")[0].strip() for line in first_block.splitlines()[1:] if line] == ["$ make demo", "$ make test"]
+    commands = [line.split("#")[0].strip() for line in first_block.splitlines()[1:] if line]
+    assert commands == ["$ make demo", "$ make test"]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
