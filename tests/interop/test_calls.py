@@ -312,11 +312,9 @@ async def test_our_client_enforces_its_deadline(peers: Peers) -> None:
         gone.wait(LONG)
 
     async def aio_handler(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        context.add_done_callback(lambda _: gone.set())
         yield b"ready"
-        try:
-            await asyncio.sleep(LONG)
-        finally:
-            gone.set()
+        await asyncio.sleep(LONG)
 
     async with peers.server(theirs(peers, ECHO=(handler, aio_handler))) as channel:
         async with channel.duplex(ECHO, timeout=0.2, inherit_deadline=False) as call:
@@ -387,12 +385,10 @@ async def test_our_client_leaves(peers: Peers) -> None:
 
     async def aio_handler(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         left = threading.Event()
+        context.add_done_callback(lambda _: left.set())
         gone.append(left)
         yield b"ready"
-        try:
-            await asyncio.sleep(LONG)
-        finally:
-            left.set()
+        await asyncio.sleep(LONG)
 
     async with peers.server(theirs(peers, ECHO=(handler, aio_handler))) as channel:
         async with channel.duplex(ECHO) as call:
