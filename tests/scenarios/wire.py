@@ -16,7 +16,7 @@ from duplexcore.rpc import DuplexMethod
 from duplexcore_anyio import Channel, Router, connect, memory_link, serve, serve_stream
 
 #: No test takes longer, whatever the machine has to do besides: seconds. A hang is a failure.
-BOUND = 100.0
+BOUND = 180.0
 
 #: The method of most scenarios; grpc.aio takes its path.
 PATH = "/scenario.Duplex/Talk"

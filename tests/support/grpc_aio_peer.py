@@ -23,7 +23,7 @@ __all__ = ["AioPeer", "Gate"]
 T = TypeVar("T")
 
 #: Nothing that is asked of the peer takes longer: seconds.
-BOUND = 60.0
+BOUND = 120.0
 #: Every channel has a connection of its own, and messages may have any size.
 CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
 SERVER_OPTIONS = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)]
