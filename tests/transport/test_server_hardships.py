@@ -1,9 +1,12 @@
-"""What must not end a server, and what must not keep it from ending."""
+"""What must not end a server or its connections, and what must not keep them from ending."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import logging
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,9 @@ import anyio
 import pytest
 import trustme
 
-from duplexcore_anyio import connect, serve, server_tls
-from tests.support.transport import HELLO, four_kinds
+from duplexcore import RpcError, StatusCode
+from duplexcore_anyio import DuplexServerCall, connect, serve, server_tls
+from tests.support.transport import HELLO, TALK, four_kinds, over_tcp
 
 
 @pytest.mark.parametrize("family", ["tcp", "unix"])
@@ -44,3 +48,48 @@ async def test_an_unfinished_tls_handshake_does_not_hold_up_the_end(tmp_path: Pa
         with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
             await silent.receive()
         await silent.aclose()
+
+
+async def cancelled_elsewhere() -> None:
+    """Awaits what of asyncio's was cancelled: a CancelledError, although nobody cancels the one who awaits."""
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+@pytest.mark.req("D-25")
+@pytest.mark.parametrize("backend", ["asyncio"])
+async def test_a_stray_cancellation_fails_its_own_call_only(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def talk(call: DuplexServerCall[bytes, bytes]) -> None:
+        async for message in call:
+            if message == b"stray":
+                await cancelled_elsewhere()
+            await call.send(message)
+
+    async with over_tcp(four_kinds(talk)) as channel, channel.duplex(TALK) as other:
+        await other.send(b"before")
+        assert await other.receive() == b"before"
+        async with channel.duplex(TALK) as call:
+            await call.send(b"stray")
+            with pytest.raises(RpcError) as caught:
+                await call.receive()
+            assert (caught.value.code, caught.value.message) == (StatusCode.UNKNOWN, "the handler failed")
+        await other.send(b"after")
+        assert await other.receive() == b"after"
+    assert [record.levelno for record in caplog.records if record.name == "duplexcore_anyio"] == [logging.ERROR]
+
+
+@pytest.mark.req("D-24")
+@pytest.mark.parametrize("backend", ["asyncio"])
+async def test_a_stray_cancellation_in_a_source_is_not_swallowed(backend: str) -> None:
+    async def source() -> AsyncIterator[bytes]:
+        yield b"first"
+        await cancelled_elsewhere()
+
+    async with over_tcp(four_kinds()) as channel, channel.duplex(TALK) as call:
+        with pytest.raises(asyncio.CancelledError):
+            async with call.exchange(source()) as replies:
+                async for reply in replies:
+                    assert reply == b"first"
+        assert call.status is not None
+        assert call.status.code is StatusCode.CANCELLED

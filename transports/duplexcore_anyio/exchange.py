@@ -6,12 +6,14 @@ from collections.abc import AsyncIterable, Iterable
 from types import TracebackType
 from typing import Generic, TypeVar
 
+import anyio
+
 from duplexcore import RpcError
 
 from .client_core import ClientCore
 from .errors import CallClosedError
 from .streams import CallReader, RequestWriter
-from .tasks import Background
+from .tasks import Background, is_cancelled
 
 __all__ = ["Exchange"]
 
@@ -34,7 +36,7 @@ class Exchange(Generic[Req, Resp]):
         self._reader = reader
         self._source = source
         self._tasks = Background()
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
 
     async def __aenter__(self) -> CallReader[Resp]:
         tasks = await self._tasks.__aenter__()
@@ -59,8 +61,12 @@ class Exchange(Generic[Req, Resp]):
                 self._failed(error)  # somebody else's: it came out of the source
         except Exception as error:  # noqa: BLE001 - raised out of the block
             self._failed(error)
+        except anyio.get_cancelled_exc_class() as error:
+            if is_cancelled():
+                raise
+            self._failed(error)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self._failure = error
         self._core.source_failed()
         self._tasks.cancel()

@@ -6,13 +6,15 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+import anyio
+
 from duplexcore import LocalProtocolError, MessageTooLargeError, Metadata, RpcError, Status, StatusCode
 from duplexcore.rpc import MethodKind, Registered
 
 from .driver import LOGGER
 from .server_calls import ClientStreamingServerCall, DuplexServerCall, ServerContext, ServerCore
 from .streams import CallReader, CallWriter
-from .tasks import sole
+from .tasks import is_cancelled, sole
 
 __all__ = ["run_handler"]
 
@@ -38,6 +40,10 @@ async def _outcome(core: ServerCore, registered: Registered) -> tuple[Status, Me
         await _KINDS[registered.method.kind](core, registered)
     except Exception as raised:  # noqa: BLE001 - whatever a handler raises is an answer to its client
         return _judge(core, sole(raised))
+    except anyio.get_cancelled_exc_class() as raised:
+        if is_cancelled():
+            raise
+        return _judge(core, raised)
     return OK, core.trailing_metadata
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import anyio
 from anyio.abc import TaskGroup
 
-__all__ = ["Background", "sole"]
+__all__ = ["Background", "is_cancelled", "sole"]
 
 
 class Background:
@@ -37,3 +39,9 @@ def sole(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+def is_cancelled() -> bool:
+    """Whether the running task is being cancelled. If not, a cancellation that is raised is a stray one: on asyncio, of
+    a future or task that was awaited and that somebody else has cancelled."""
+    return anyio.current_effective_deadline() == -math.inf
