@@ -269,6 +269,21 @@ async def test_one_reader_and_one_writer_at_a_time() -> None:
                 await call.receive()
 
 
+async def test_closing_a_writer_releases_who_sends() -> None:
+    async with joined(four_kinds(), client=ClientConfig(send_buffer=1000)) as channel, channel.duplex(TALK) as call:
+
+        async def send() -> None:
+            with pytest.raises(anyio.ClosedResourceError):
+                await call.send_all([bytes(100_000)] * 30)  # the echo is not read: it fills up
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send)
+            await until(lambda: call.writer._core.busy_writing)
+            await anyio.wait_all_tasks_blocked()
+            await call.writer.aclose()
+        assert call.status is None
+
+
 async def test_misuse_changes_nothing() -> None:
     async with joined(four_kinds(), client=ClientConfig(max_send_message_size=100)) as channel:
         for metadata in ({"a b": "1"}, {"grpc-status": "1"}, {"x": "\n"}, {"x-bin": "text"}):
