@@ -1,4 +1,4 @@
-"""Judges the coverage of the engine as the last run of the tests measured it: lines and branches, each on its own."""
+"""Judges the coverage of the engine as its own tests have just measured it: lines and branches, each on its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def main() -> int:
     totals = json.loads(REPORT.read_text(encoding="utf-8"))["totals"]
     if not totals.get("covered_lines"):
         print(
-            "no line of the engine was covered: run `make test` first, in an environment that has this tree installed"
+            "no line of the engine was covered: run `make coverage`, in an environment that has this tree installed"
         )
         return 1
     lines = percent(totals["covered_lines"], totals["num_statements"])
