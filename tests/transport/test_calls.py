@@ -123,6 +123,32 @@ async def strict(request: InputMessage, context: ServerContext) -> OutputMessage
     raise AssertionError("it was no message")
 
 
+class Shout:
+    """A codec of one's own."""
+
+    content_subtype = "shout"
+
+    def encode(self, value: str, /) -> bytes:
+        return value.upper().encode()
+
+    def decode(self, data: bytes, /) -> str:
+        return data.decode().lower()
+
+
+@pytest.mark.req("HDR-8", "HDR-10", "HDR-13")
+async def test_a_codec_of_ones_own_is_served() -> None:
+    method = UnaryMethod("/transport.Test/Shout", Shout(), Shout())
+
+    async def hear(request: str, context: ServerContext) -> str:
+        return f"hm, {request}"
+
+    router = four_kinds()
+    router.add(method, hear)
+    async with joined(router) as channel:
+        assert await channel.unary(method, "Loud") == "hm, loud"
+        assert await channel.unary(HELLO, b"you") == b"hello, you"
+
+
 # --- what handlers raise ----------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import anyio
 from anyio.abc import ByteStream, TaskGroup
 
@@ -24,6 +26,9 @@ class ServedConnection:
     def __init__(
         self, router: HandlerTable, stream: ByteStream, config: ServerConfig, *, peer: str, observer: Observer | None
     ) -> None:
+        if config.content_subtypes is not None:  # what a handler takes is served, whatever else is (HDR-10)
+            subtypes = {method.request_codec.content_subtype for method in router.methods}
+            config = dataclasses.replace(config, content_subtypes=config.content_subtypes | subtypes)
         engine = ServerConnection(config, now=anyio.current_time())
         engine.observer = observer
         self._router = router
