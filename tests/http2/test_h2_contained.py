@@ -1,7 +1,7 @@
 """What h2 does, and what is done about it: one test for each row, seen from outside through whole connections."""
 
-import random
 import gc
+import random
 import sys
 from typing import Any
 
