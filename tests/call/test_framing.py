@@ -146,3 +146,26 @@ def test_memory_grows_with_what_came() -> None:
         tracemalloc.stop()
     assert decoder.buffered == PREFIX + 2**20
     assert held <= peak < 2 * 2**20
+
+
+@pytest.mark.req("FRM-6")
+@pytest.mark.parametrize("sizes", [[2], [1, 2, 3, 300], [2, 4_000]], ids=str)
+def test_small_pieces_take_no_more_memory_than_large_ones(sizes: list[int]) -> None:
+    body = bytes(range(256)) * 1024
+    pieces: list[tuple[int, int]] = []
+    at = 0
+    while at < len(body):
+        size = sizes[len(pieces) % len(sizes)]
+        pieces.append((at, at + size))
+        at += size
+    decoder = MessageDecoder(2**20)
+    tracemalloc.start()
+    try:
+        decoder.feed(b"\0" + len(body).to_bytes(4, "big"))
+        for start, end in pieces[:-1]:
+            decoder.feed(body[start:end])
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1.5 * len(body)
+    assert decoder.feed(body[slice(*pieces[-1])]) == [body]

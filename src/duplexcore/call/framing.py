@@ -9,6 +9,8 @@ __all__ = ["PREFIX", "MessageDecoder", "frame_message"]
 
 #: Bytes before each message's body.
 PREFIX = 5
+#: Parts of an unfinished message below this are joined as they come: bytes.
+SMALL = 1024
 
 
 def frame_message(payload: bytes | bytearray | memoryview) -> bytes:
@@ -33,7 +35,7 @@ class MessageDecoder:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._prefix = b""
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | bytearray] = []
         self._length: int | None = None
         #: Bytes of the unfinished message that have come, its prefix included.
         self.buffered = 0
@@ -63,11 +65,20 @@ class MessageDecoder:
                 messages.append(b"".join((*self._parts, part)) if self._parts else part)
                 self._prefix, self._parts, self._length, self.buffered = b"", [], None, 0
             elif part:
-                self._parts.append(part)
+                self._keep(part)
                 self.buffered += len(part)
         if self._length is None:
             self.buffered = len(self._prefix)
         return messages
+
+    def _keep(self, part: bytes) -> None:
+        """Small parts share a buffer: an object for each would take many times their size."""
+        if len(part) >= SMALL:
+            self._parts.append(part)
+        elif self._parts and isinstance(self._parts[-1], bytearray):
+            self._parts[-1] += part
+        else:
+            self._parts.append(bytearray(part))
 
     def _judge_prefix(self, prefix: bytes) -> int | None:
         flags, length = prefix[0], int.from_bytes(prefix[1:], "big")
