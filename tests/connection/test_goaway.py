@@ -18,6 +18,7 @@ from duplexcore import (
     StatusCode,
     TimerKind,
 )
+from duplexcore.http2.carrier import LAST_OPENED
 from tests.support import raw
 from tests.support.bench import ClientBench, ServerBench, heard, outcome
 from tests.support.raw import message
@@ -50,6 +51,25 @@ def test_client_keeps_what_the_server_took(last: int, alive: int) -> None:
         bench.give(bench.peer.trailers_only(stream))
     bench.pull()
     assert all(outcome(call).status.code is StatusCode.OK for call in calls[:alive])
+    assert bench.closed() is not None
+
+
+@pytest.mark.req("CONN-9")
+def test_a_client_leaves_before_its_stream_ids_are_used_up() -> None:
+    bench = ClientBench()
+    bench.engine._carrier._core._h2.highest_outbound_stream_id = LAST_OPENED - 2
+    last = bench.call()
+    assert bench.engine.state is ConnectionState.READY
+    late = [bench.call(), bench.call()]
+    for call in late:
+        ended = outcome(call)
+        assert (ended.status.code, ended.unprocessed) == (StatusCode.UNAVAILABLE, True)
+        assert "ids" in ended.status.message
+    assert [event for event in bench.drain() if isinstance(event, ConnectionDraining)]
+    assert last.ended is None
+    assert bench.closed() is None
+    bench.feed(bench.peer.trailers_only(LAST_OPENED))
+    assert outcome(last).status.ok
     assert bench.closed() is not None
 
 

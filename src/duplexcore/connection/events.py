@@ -55,7 +55,7 @@ class CallsAvailable:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionDraining:
-    """The peer has said GOAWAY: no new calls here, those that it accepted go on."""
+    """The peer has said GOAWAY, or the stream ids are used up: no new calls here, those that it accepted go on."""
 
     code: int
     reason: str

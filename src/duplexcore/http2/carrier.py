@@ -29,6 +29,8 @@ INITIAL_CONNECTION_WINDOW = 65_535
 #: A DATA frame is never longer, whatever the peer would take: the calls take turns (FLOW-11).
 MAX_DATA = 16_384
 NO_LIMIT = 2**32
+#: A client opens no stream above this id: what is left of the ids is never needed (CONN-9).
+LAST_OPENED = MAX_ID // 4 * 3
 #: How much of a GOAWAY's debug data is shown (GOAW-7).
 DEBUG_SHOWN = 1024
 
@@ -47,7 +49,7 @@ class CarrierOwner(Protocol):
         """A stream has ended, or the peer's limit has changed."""
 
     def peer_going_away(self, code: int, reason: str) -> None:
-        """The first GOAWAY of the peer."""
+        """The first GOAWAY of the peer; or the stream ids are used up, which comes to the same."""
 
     def ping_acked(self, payload: bytes) -> None: ...
 
@@ -453,6 +455,11 @@ class Http2Carrier:
     def _open_streams(self, now: float, max_bytes: int) -> None:
         opened = False
         while self._waiting and self._may_open() and len(self._out) < max_bytes:
+            if self._core.next_stream_id() > LAST_OPENED:
+                reason = "the stream ids of the connection are used up"
+                self.stop_opening(reason)
+                self._owner.peer_going_away(ErrorCode.NO_ERROR, reason)
+                break
             lane = next(iter(self._waiting))
             output = lane.call.pull(0, now)
             if self._waiting.pop(lane, lane) is lane:
