@@ -1,5 +1,6 @@
 """The engine's rules as a driver sees them: which events come when, and that misuse changes nothing."""
 
+import math
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -177,6 +178,7 @@ def unchanged(bench: Any, misuse: Callable[[], object]) -> None:
         {"method": "/a/b", "metadata": [(":path", "/")]},
         {"method": "/a/b", "metadata": [("", "")]},
         {"method": "/a/b", "authority": "no spaces"},
+        {"method": "/a/b", "deadline": math.nan},
     ],
     ids=str,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from ..call import ClientCall, Origin
@@ -67,6 +68,8 @@ class ClientConnection(Connection[ClientCall]):
             host = self.config.authority if authority is None else check_authority(authority)
         except (InvalidMetadataError, ValueError) as error:
             raise LocalProtocolError(str(error)) from None
+        if deadline is not None and math.isnan(deadline):
+            raise LocalProtocolError("deadline is not a number")
         if self._leaving:
             raise LocalProtocolError("the connection is shutting down: start the call on another one")
         if self._carrier.waiting >= self.config.max_waiting_calls:
