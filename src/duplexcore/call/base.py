@@ -64,12 +64,12 @@ class Call:
 
     def __init__(self, method: str, lane: Lane, owner: CallOwner, config: Config) -> None:
         #: ``/package.Service/Method``, as it is on the wire.
-        self.method = method
-        self.config = config
+        self.method: str = method
+        self.config: Config = config
         #: Absolute, on the clock whose readings are handed in as ``now``; None: no deadline.
         self.deadline: float | None = None
-        self.send_state = Send.IDLE
-        self.receive_state = Receive.IDLE
+        self.send_state: Send = Send.IDLE
+        self.receive_state: Receive = Receive.IDLE
         #: The outcome, known as soon as it has come, whether or not anyone has read up to it.
         self.ended: CallEnded | None = None
         #: Free for the driver's use; neither pickled nor looked at.

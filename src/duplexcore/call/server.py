@@ -67,9 +67,9 @@ class ServerCall(Call):
     def __init__(self, lane: Lane, owner: ServerCallOwner, config: ServerConfig) -> None:
         super().__init__("", lane, owner, config)
         #: What the client opened the call with.
-        self.metadata = EMPTY
-        self.authority = ""
-        self.user_agent = ""
+        self.metadata: Metadata = EMPTY
+        self.authority: str = ""
+        self.user_agent: str = ""
         self._subtype = ""
         self._custom: list[Field] = []  # the application's initial metadata
         self._initial_said = False  # it asked for headers before any message
