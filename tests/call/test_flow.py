@@ -169,6 +169,21 @@ def test_who_has_never_asked_is_told_of_an_unfinished_message() -> None:
     assert lane.consumed_bytes == 5
 
 
+@pytest.mark.req("FLOW-4", "DUP-33")
+def test_a_single_response_above_the_window_needs_no_reader() -> None:
+    """The client still sends: it would wait for a server that has answered already, and that waits for its reader."""
+    joined = Joined(window=100, single_response=True)
+    client, server = joined.run().client, joined.server
+    server.send_message(bytes(1000))
+    server.finish()
+    client.send_message(bytes(1000))
+    for _ in range(50):
+        joined.run()
+    assert client.ended is not None
+    assert client.ended.status.ok
+    assert client.take_message() == bytes(1000)
+
+
 @pytest.mark.req("FLOW-4")
 @pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize("direction", ["up", "down"])

@@ -21,7 +21,7 @@ from duplexcore import (
 )
 from duplexcore.cli.proto.conversation_pb2 import InputMessage, OutputMessage
 from duplexcore.rpc import DuplexMethod, UnaryMethod
-from duplexcore_anyio import CallClosedError, DuplexServerCall, Router, ServerContext
+from duplexcore_anyio import CallClosedError, ClientStreamingServerCall, DuplexServerCall, Router, ServerContext
 from tests.support.transport import COUNT, HELLO, SUM, TALK, echo, four_kinds, joined, over_tcp, until
 
 
@@ -545,6 +545,19 @@ async def test_a_cancelled_receive_loses_nothing() -> None:
         await call.send_eof()
         heard += [message async for message in call]
         assert heard == [b"%d" % number for number in range(200)]
+
+
+async def test_a_large_response_that_comes_while_the_client_still_sends() -> None:
+    async def answer(call: ClientStreamingServerCall[bytes]) -> bytes:
+        return await call.receive() * 20
+
+    router = Router()
+    router.add(SUM, answer)
+    async with over_tcp(router) as channel, channel.client_streaming(SUM) as call:
+        with pytest.raises(CallClosedError):
+            while True:
+                await call.send(bytes(50_000))
+        assert await call.response() == bytes(1_000_000)
 
 
 async def test_a_message_above_the_window_and_one_above_the_limit() -> None:

@@ -183,7 +183,7 @@ class Call:
             self._inbox.extend(messages)
             self._announce()
         if self._decoder.buffered and not messages:
-            if self._reader is Reader.WAITING:
+            if self._single or self._reader is Reader.WAITING:
                 self._credit_unfinished()
             elif self._reader is Reader.UNASKED:
                 self._announce()  # it must ask for a message that is larger than the window to come through
@@ -215,8 +215,8 @@ class Call:
         self._credit_unfinished()
 
     def _credit_unfinished(self) -> None:
-        """A reader waits for a message that may be larger than the window: its bytes are credited as they come, up
-        to the message limit, which the decoder has checked (FLOW-4)."""
+        """A reader waits for a message that may be larger than the window, or it is the only one: its bytes are
+        credited as they come, up to the message limit, which the decoder has checked (FLOW-4)."""
         owed = self._decoder.buffered - self._early
         if owed > 0:
             self._early += owed
