@@ -54,6 +54,23 @@ def test_client_keeps_what_the_server_took(last: int, alive: int) -> None:
     assert bench.closed() is not None
 
 
+@pytest.mark.req("GOAW-4")
+@pytest.mark.parametrize("leaver", ["server", "client"])
+def test_no_call_is_available_on_a_connection_that_drains(leaver: str) -> None:
+    bench = ClientBench(settings={raw.MAX_STREAMS: 1})
+    call, waiting = bench.call(), bench.engine.start_call("/a/b")
+    if leaver == "server":
+        bench.feed(raw.goaway(1))
+    else:
+        bench.engine.shutdown()
+        waiting.cancel()
+    bench.feed(bench.peer.trailers_only(1))
+    assert outcome(call).status.ok
+    assert waiting.ended is not None
+    assert bench.closed() is not None
+    assert not [event for event in bench.events if isinstance(event, CallsAvailable)]
+
+
 @pytest.mark.req("CONN-9")
 def test_a_client_leaves_before_its_stream_ids_are_used_up() -> None:
     bench = ClientBench()

@@ -128,6 +128,8 @@ class ClientConnection(Connection[ClientCall]):
         super().carrier_closed(code, reason, origin)
 
     def slots_changed(self) -> None:
+        if self.state >= ConnectionState.DRAINING:
+            return
         carrier = self._carrier
         free = max(0, carrier.peer_stream_limit - carrier.live)
         if carrier.waiting > free or carrier.waiting >= self.config.max_waiting_calls:
