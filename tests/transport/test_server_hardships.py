@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from duplexcore import RpcError, StatusCode
-from duplexcore_anyio import DuplexServerCall, connect, serve, server_tls
+from duplexcore_anyio import DuplexServerCall, ListenError, connect, serve, server_tls
 from tests.support.transport import HELLO, TALK, four_kinds, over_tcp
 
 
@@ -36,6 +36,33 @@ async def test_a_failed_accept_is_tried_again(
         assert await channel.unary(HELLO, b"you") == b"hello, you"
     assert not failures
     assert [record.message.endswith("Too many open files") for record in caplog.records] == [True]
+
+
+async def test_a_socket_that_cannot_be_asked_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of another user, say: whether somebody listens is not known."""
+
+    async def refused(path: str) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(anyio, "connect_unix", refused)
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(str(path))
+        inode = path.stat().st_ino
+        with pytest.raises(ListenError, match="Permission denied"):
+            async with serve(four_kinds(), f"unix:{path}"):
+                pytest.fail("it listens")
+        assert path.stat().st_ino == inode
+
+
+async def test_a_server_is_entered_once() -> None:
+    serving = serve(four_kinds(), "127.0.0.1:0")
+    async with serving as server:
+        with pytest.raises(RuntimeError, match="once"):
+            await serving.__aenter__()
+        assert len(server.addresses) == 1
+    with pytest.raises(RuntimeError, match="once"):
+        await serving.__aenter__()
 
 
 async def test_an_unfinished_tls_handshake_does_not_hold_up_the_end(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ async def _clear(path: str) -> None:
         return
     try:
         stream = await anyio.connect_unix(path)
-    except OSError:
+    except ConnectionRefusedError:  # any other error, of access say, does not tell that nobody listens
         Path(path).unlink(missing_ok=True)  # noqa: ASYNC240
         return
     await stream.aclose()

@@ -173,6 +173,8 @@ class Serving:
         self._tasks = Background()
 
     async def __aenter__(self) -> Server:
+        if self._server.addresses:
+            raise RuntimeError("a server is entered once: call serve() again")
         await self._server.open(self._addresses)
         tasks = await self._tasks.__aenter__()
         tasks.start_soon(self._server.accept, tasks, name="duplexcore accept")
