@@ -353,6 +353,26 @@ def test_an_observer_sees_every_frame_exactly(bench_class: Any) -> None:
     assert str(seen[0][1]).startswith("SETTINGS stream=0")
 
 
+@pytest.mark.parametrize("way", ["in", "out"])
+@pytest.mark.parametrize("bench_class", SIDES)
+def test_an_observer_that_raises_ends_the_connection_and_loses_no_bytes(bench_class: Any, way: str) -> None:
+    bench = bench_class()
+    call = bench.call(1)
+
+    def observe(direction: str, frame: Frame) -> None:
+        if direction == way:
+            raise KeyError("observer")
+
+    bench.engine.observer = observe
+    out = bench.feed(raw.frame(raw.PING, 0, 0, b"12345678"))
+    assert out == [*(["PING ACK"] if way == "out" else []), out[-1]]
+    assert out[-1].endswith("INTERNAL_ERROR")
+    closed = bench.closed()
+    assert closed is not None
+    assert "KeyError" in closed.reason
+    assert call.ended is not None
+
+
 def test_an_observer_sees_the_frame_that_ends_the_connection() -> None:
     bench = ServerBench()
     seen: list[str] = []

@@ -442,8 +442,11 @@ class Http2Carrier:
         data = bytes(self._out)
         self._out.clear()
         if data and self._tap.observer is not None:
-            for frame in frames.read_frames(data):
-                self._tap.observer("out", frame)
+            try:
+                for frame in frames.read_frames(data):
+                    self._tap.observer("out", frame)
+            except Exception as error:  # noqa: BLE001 - an observer's; the bytes must go all the same
+                self.close(ErrorCode.INTERNAL_ERROR, f"internal error: {error!r}", Origin.LIBRARY)
         return data
 
     def _frame_calls(self, now: float, max_bytes: int) -> None:
