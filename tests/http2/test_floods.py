@@ -101,7 +101,7 @@ def test_unread_refused_streams_are_induced_frames() -> None:
     assert calmed(bench)
 
 
-@pytest.mark.req("SEC-4", "SEC-11")
+@pytest.mark.req("SEC-4")
 def test_a_slow_reader_can_not_pile_up_refusals() -> None:
     """It reads a little, and makes more: what waits is bounded all the same."""
     bench = bench_of(ServerBench, control_frames_stop_reading=50, control_frames_close=100)
@@ -117,7 +117,7 @@ def test_a_slow_reader_can_not_pile_up_refusals() -> None:
     assert most <= 100
 
 
-@pytest.mark.req("SEC-4", "SEC-11")
+@pytest.mark.req("SEC-4")
 def test_calls_that_the_peer_reset_leave_the_queues() -> None:
     """Nothing is pulled: what the peer opens and resets must not wait to be written for ever."""
     bench = ServerBench()
@@ -132,7 +132,7 @@ def test_calls_that_the_peer_reset_leave_the_queues() -> None:
     assert bench.briefs() == []
 
 
-@pytest.mark.req("SEC-4", "SEC-11", "DUP-41")
+@pytest.mark.req("SEC-4", "DUP-41")
 def test_calls_that_waited_for_the_connections_window_leave_it() -> None:
     bench = ServerBench(settings={raw.INITIAL_WINDOW: 2**20})
     first = bench.call(1)

@@ -207,6 +207,7 @@ class Driver(Generic[EngineT]):
                 self.settle()
                 if data:
                     await stream.send(data)
+                    self._unread.wake()
                 elif self._wanted:
                     continue
                 elif engine.is_closed:
