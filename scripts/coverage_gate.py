@@ -30,9 +30,7 @@ def main() -> int:
         return 1
     totals = json.loads(REPORT.read_text(encoding="utf-8"))["totals"]
     if not totals.get("covered_lines"):
-        print(
-            "no line of the engine was covered: run `make coverage`, in an environment that has this tree installed"
-        )
+        print("no line of the engine was covered: run `make coverage`, in an environment that has this tree installed")
         return 1
     lines = percent(totals["covered_lines"], totals["num_statements"])
     branches = percent(totals["covered_branches"], totals["num_branches"])

@@ -87,15 +87,20 @@ async def test_metadata_of_their_client_and_our_server(peers: Peers) -> None:
         got.append(call)
         await call.send_initial_metadata(SENT)
         call.set_trailing_metadata(SENT)
+        # A call that ends together with its headers has none in grpc.aio, now and then: the status overtakes them.
+        assert [request async for request in call] == []
 
     def sync(channel: GrpcChannel) -> list[Any]:
         with Feed() as feed:
             call = channel.method(grpc_peer.ECHO)(feed, metadata=SENT)
-            return [pairs(call.initial_metadata()), list(call), pairs(call.trailing_metadata())]
+            initial = pairs(call.initial_metadata())
+            feed.half_close()
+            return [initial, list(call), pairs(call.trailing_metadata())]
 
     async def aio(channel: AioChannel) -> list[Any]:
         call = channel.method(grpc_peer.ECHO)(metadata=SENT)
         initial = pairs(await call.initial_metadata())
+        await call.done_writing()
         return [initial, [reply async for reply in call], pairs(await call.trailing_metadata())]
 
     async with peers.our_server(routed(echo=handler)) as server:
