@@ -17,6 +17,7 @@ from .call import (
     Send,
     ServerCall,
 )
+from .compression import Compression, compression_named, register_compression
 from .config import AbuseLimits, ClientConfig, ServerConfig
 from .connection import (
     CallReadable,
@@ -48,6 +49,7 @@ __all__ = [
     "ClientCall",
     "ClientConfig",
     "ClientConnection",
+    "Compression",
     "ConnectionClosed",
     "ConnectionDraining",
     "ConnectionEvent",
@@ -75,4 +77,6 @@ __all__ = [
     "StatusCode",
     "TimerKind",
     "__version__",
+    "compression_named",
+    "register_compression",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from .compression import compression_named
+
 __all__ = ["AbuseLimits", "ClientConfig", "ServerConfig"]
 
 MIB = 1024 * 1024
@@ -69,9 +71,17 @@ class Config:
     handshake_timeout: float = 120.0
     #: Metadata names that HPACK must never index, besides "authorization", "cookie" and their like (MD-15).
     sensitive_metadata: frozenset[str] = frozenset()
+    #: Codings of messages that are understood, and used when asked for; all are told to the peer (COMP-3, HDR-12).
+    compressions: tuple[str, ...] = ("gzip", "deflate")
+    #: The coding of what we send where the call does not choose; None: plain (COMP-8).
+    compression: str | None = None
     abuse: AbuseLimits = field(default_factory=AbuseLimits)
 
     def __post_init__(self) -> None:
+        for coding in self.compressions:
+            compression_named(coding)
+        if self.compression is not None and self.compression not in self.compressions:
+            raise ValueError(f"compression is {self.compression!r}: it must be one of {self.compressions}")
         for name, low, high in (
             ("max_receive_message_size", 0, MAX_MESSAGE),
             ("max_send_message_size", 0, MAX_MESSAGE),

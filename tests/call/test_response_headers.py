@@ -49,7 +49,11 @@ class Answering:
         return found
 
 
-HEADERS = [(b":status", b"200"), (b"content-type", b"application/grpc"), (b"grpc-accept-encoding", b"identity")]
+HEADERS = [
+    (b":status", b"200"),
+    (b"content-type", b"application/grpc"),
+    (b"grpc-accept-encoding", b"identity,gzip,deflate"),
+]
 TRAILERS_ONLY = HEADERS[:2]
 
 

@@ -210,7 +210,7 @@ def test_a_servers_slot_frees_when_the_handler_has_finished(how: str) -> None:
         ({"content-type": "text/html"}, b"415"),
         ({"grpc-timeout": "x"}, b"400"),
         ({":path": "nope"}, b"200"),
-        ({"grpc-encoding": "gzip"}, b"200"),
+        ({"grpc-encoding": "snappy"}, b"200"),
         ({":scheme": "ftp"}, b"200"),
         ({"x-bin": "!"}, b"200"),
         ({"grpc-timeout": "0n"}, b"200"),

@@ -6,11 +6,12 @@ from collections import deque
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..compression import compression_named
 from ..config import Config
 from ..errors import LocalProtocolError, MessageTooLargeError
 from ..status import ErrorCode
 from .events import CallEnded, CallEvent, Message
-from .framing import PREFIX, MessageDecoder, frame_message, size_of
+from .framing import PREFIX, MessageDecoder, Unpacked, frame_message, size_of
 from .tables import SEND, Fault, Receive, Say, Send
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Call:
         "_single",
         "_spare",
         "_unsent",
+        "compression",
         "config",
         "context",
         "deadline",
@@ -60,6 +62,7 @@ class Call:
         "method",
         "receive_state",
         "send_state",
+        "was_compressed",
     )
 
     def __init__(self, method: str, lane: Lane, owner: CallOwner, config: Config) -> None:
@@ -77,12 +80,17 @@ class Call:
 
         self._lane = lane
         self._owner = owner
-        self._decoder = MessageDecoder(config.max_receive_message_size)
-        self._inbox: deque[bytes | CallEvent] = deque()
+        #: The coding of what this side sends, unless a message says otherwise; None: plain. Fixed once it is told to
+        #: the peer with the headers.
+        self.compression: str | None = None
+        #: Whether the message that was taken last came compressed (COMP-11).
+        self.was_compressed = False
+        self._decoder = MessageDecoder(config.max_receive_message_size, config.compressions)
+        self._inbox: deque[bytes | Unpacked | CallEvent] = deque()
         self._reader = Reader.UNASKED
         self._early = 0  # bytes of the next message that were credited before it was taken
         self._single = False  # exactly one message is expected,
-        self._spare: bytes | None = None  # kept here until the peer's end shows that it was the only one
+        self._spare: bytes | Unpacked | None = None  # kept here until the peer's end shows that it was the only one
         self._outbox: deque[bytes] = deque()  # whole messages, with their prefixes
         self._unsent = 0  # bytes in the outbox
         self._cut = 0  # bytes of its first message that are framed already
@@ -94,8 +102,11 @@ class Call:
         """Whether `send_message` takes a message now (FLOW-10)."""
         return self._unsent < self.config.send_buffer and self.send_state < Send.CLOSED
 
-    def send_message(self, payload: bytes | bytearray | memoryview) -> bool:
+    def send_message(self, payload: bytes | bytearray | memoryview, *, compress: bool | None = None) -> bool:
         """Queues one message, whole. False: the call has ended already, see `ended`.
+
+        ``compress``: None packs it with the call's ``compression``, if it has one and the result is smaller; True packs
+        it in any case, unless it is empty; False never does (COMP-8, COMP-9).
 
         Raises `LocalProtocolError` after the send half was closed or while the call is not writable (wait for
         `CallWritable`), `MessageTooLargeError` above ``max_send_message_size``.
@@ -110,13 +121,26 @@ class Call:
             return False
         if self._unsent >= self.config.send_buffer:
             raise LocalProtocolError("the send buffer is full: wait for CallWritable before the next message")
-        framed = frame_message(payload)  # refuses what is no bytes, before anything has changed
+        framed = self._frame(payload, compress)  # refuses what is no bytes, before anything has changed
         self.send_state = following
         if self._unsent == 0:
             self._lane.wants_write()
         self._outbox.append(framed)
-        self._unsent += size + PREFIX
+        self._unsent += len(framed)
         return True
+
+    def _frame(self, payload: bytes | bytearray | memoryview, compress: bool | None) -> bytes:
+        if compress and self.compression is None:
+            self._no_compression()
+        if self.compression is not None and compress is not False and size_of(payload):
+            packed = compression_named(self.compression).compress(bytes(payload))
+            if compress or len(packed) < size_of(payload):
+                return frame_message(packed, compressed=True)
+        return frame_message(payload)
+
+    def _no_compression(self) -> None:
+        """A message is to be packed, and the call has no coding."""
+        raise LocalProtocolError("the call has no compression: choose one when it is started")
 
     def take_message(self) -> bytes | None:
         """The next message; None when none waits. What stands before it in the queue (the client's
@@ -124,10 +148,9 @@ class Call:
         inbox = self._inbox
         while inbox:
             head = inbox[0]
-            if isinstance(head, bytes):
+            if isinstance(head, (bytes, Unpacked)):
                 inbox.popleft()
-                self._took(head)
-                return head
+                return self._took(head)
             if not self._passed_over(head):
                 return None
             inbox.popleft()
@@ -140,9 +163,9 @@ class Call:
             self._found_nothing()
             return None
         head = self._inbox.popleft()
-        if isinstance(head, bytes):
-            self._took(head)
-            return Message(head)
+        if isinstance(head, (bytes, Unpacked)):
+            payload = self._took(head)
+            return Message(payload, self.was_compressed)
         return head
 
     # --- states and the end --------------------------------------------------------------------------------------
@@ -204,11 +227,14 @@ class Call:
     def _passed_over(self, event: CallEvent) -> bool:
         return False
 
-    def _took(self, message: bytes) -> None:
-        owed = len(message) + PREFIX - self._early
+    def _took(self, message: bytes | Unpacked) -> bytes:
+        self.was_compressed = isinstance(message, Unpacked)
+        size = message.wire_size if isinstance(message, Unpacked) else len(message)
+        owed = size + PREFIX - self._early
         self._early = 0
         if owed:
             self._lane.consumed(owed)
+        return message.payload if isinstance(message, Unpacked) else message
 
     def _found_nothing(self) -> None:
         self._reader = Reader.WAITING

@@ -27,6 +27,8 @@ class ClientCall(Call):
 
     __slots__ = ("_authority", "_body", "_custom", "_foreign", "_opened", "_subtype", "initial_metadata")
 
+    config: ClientConfig
+
     def __init__(
         self,
         method: str,
@@ -38,12 +40,14 @@ class ClientCall(Call):
         authority: str,
         deadline: float | None,
         subtype: str,
+        compression: str | None = None,
         single_response: bool,
     ) -> None:
         super().__init__(method, lane, owner, config)
         #: What the server sent before its first message; None until it has come.
         self.initial_metadata: Metadata | None = None
         self.deadline = deadline
+        self.compression = compression
         self.send_state = SEND[Send.IDLE, Say.OPENING]
         self._single = single_response
         self._custom = custom
@@ -83,15 +87,13 @@ class ClientCall(Call):
         if self.deadline is not None and now >= self.deadline:
             self.on_deadline()
             return None
-        config = self.config
-        assert isinstance(config, ClientConfig)
         fields = headers.request_fields(
+            self.config,
             path=self.method,
             authority=self._authority,
-            scheme=config.scheme,
-            user_agent=config.user_agent,
             subtype=self._subtype,
             timeout=None if self.deadline is None else encode_timeout(self.deadline - now),
+            encoding=self.compression,
             custom=self._custom,
         )
         if (size := field_list_size(fields)) > self._lane.header_limit:

@@ -35,9 +35,10 @@ class InitialMetadata:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One whole message."""
+    """One whole message; ``compressed``: it came so (COMP-11)."""
 
     payload: bytes
+    compressed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

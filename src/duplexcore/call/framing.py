@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from ..compression import CompressionError, OversizedMessageError, compression_named
 from ..status import ErrorCode, StatusCode
 from .tables import Fault
 
@@ -13,14 +16,22 @@ PREFIX = 5
 SMALL = 1024
 
 
-def frame_message(payload: bytes | bytearray | memoryview) -> bytes:
-    """One uncompressed message with its prefix."""
-    return b"".join((b"\0", size_of(payload).to_bytes(4, "big"), payload))
+def frame_message(payload: bytes | bytearray | memoryview, *, compressed: bool = False) -> bytes:
+    """One message with its prefix."""
+    return b"".join((b"\1" if compressed else b"\0", size_of(payload).to_bytes(4, "big"), payload))
 
 
 def size_of(payload: bytes | bytearray | memoryview) -> int:
     """Bytes: the length of a memoryview counts its items."""
     return payload.nbytes if isinstance(payload, memoryview) else len(payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A message that came compressed; ``wire_size``: its bytes then, without the prefix."""
+
+    payload: bytes
+    wire_size: int
 
 
 class MessageDecoder:
@@ -30,22 +41,24 @@ class MessageDecoder:
     came, never with what was announced (FRM-4, FRM-6). After a fault the rest of the direction is ignored.
     """
 
-    __slots__ = ("_length", "_limit", "_parts", "_prefix", "buffered", "encoding", "fault")
+    __slots__ = ("_compressed", "_enabled", "_length", "_limit", "_parts", "_prefix", "buffered", "encoding", "fault")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, enabled: tuple[str, ...] = ()) -> None:
         self._limit = limit
+        self._enabled = enabled
+        self._compressed = False
         self._prefix = b""
         self._parts: list[bytes | bytearray] = []
         self._length: int | None = None
         #: Bytes of the unfinished message that have come, its prefix included.
         self.buffered = 0
         self.fault: Fault | None = None
-        #: The peer's ``grpc-encoding``, for the text of a refusal.
+        #: The peer's ``grpc-encoding``; "" and "identity": none.
         self.encoding = ""
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes) -> list[bytes | Unpacked]:
         """The messages that ``data`` completes; those before a fault are among them."""
-        messages: list[bytes] = []
+        messages: list[bytes | Unpacked] = []
         at, end = 0, len(data)
         while at < end and self.fault is None:
             if self._length is None:
@@ -62,8 +75,12 @@ class MessageDecoder:
             part = data[at : at + missing]
             at += len(part)
             if len(part) == missing:
-                messages.append(b"".join((*self._parts, part)) if self._parts else part)
+                message = b"".join((*self._parts, part)) if self._parts else part
                 self._prefix, self._parts, self._length, self.buffered = b"", [], None, 0
+                if not self._compressed:
+                    messages.append(message)
+                elif (unpacked := self._unpack(message)) is not None:
+                    messages.append(unpacked)
             elif part:
                 self._keep(part)
                 self.buffered += len(part)
@@ -84,17 +101,30 @@ class MessageDecoder:
         flags, length = prefix[0], int.from_bytes(prefix[1:], "big")
         if flags > 1:
             self._fail(StatusCode.INTERNAL, f"a message has the flags {flags}: only 0 and 1 are defined")
-        elif flags == 1:
-            named = (
-                f"compressed with {self.encoding!r}" if self.encoding else "marked as compressed without an encoding"
-            )
-            self._fail(StatusCode.INTERNAL, f"a message is {named}: only identity is supported")
+        elif flags == 1 and self.encoding in ("", "identity"):
+            self._fail(StatusCode.INTERNAL, "a message is marked as compressed without an encoding")
+        elif flags == 1 and self.encoding not in self._enabled:
+            known = ", ".join(("identity", *self._enabled))
+            self._fail(StatusCode.INTERNAL, f"a message is compressed with {self.encoding!r}: supported are {known}")
         elif length > self._limit:
             self._fail(
                 StatusCode.RESOURCE_EXHAUSTED, f"a message of {length} bytes is above the limit of {self._limit}"
             )
         else:
+            self._compressed = flags == 1
             return length
+        return None
+
+    def _unpack(self, message: bytes) -> Unpacked | None:
+        """An empty message is empty, however it is marked (COMP-9)."""
+        if not message:
+            return Unpacked(b"", 0)
+        try:
+            return Unpacked(compression_named(self.encoding).decompress(message, self._limit), len(message))
+        except OversizedMessageError as error:
+            self._fail(StatusCode.RESOURCE_EXHAUSTED, str(error))
+        except CompressionError as error:
+            self._fail(StatusCode.INTERNAL, f"a message can not be unpacked with {self.encoding}: {error}")
         return None
 
     def _fail(self, code: StatusCode, text: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .. import _version
-from ..config import ServerConfig
+from ..config import ClientConfig, Config, ServerConfig
 from ..metadata import EMPTY, Field, InvalidMetadataError, Metadata, decode_metadata
 from ..status import STATUS_BY_HTTP_STATUS, ErrorCode, Status, StatusCode, encode_message, parse_status
 from .lane import Block
@@ -20,8 +20,13 @@ __all__: list[str] = []
 
 CONTENT_TYPE: Final = b"application/grpc"
 USER_AGENT: Final = f"grpc-python-duplexcore/{_version.VERSION}"
-#: Codings of messages that are understood; the list of what we accept is sent with every call (HDR-12).
-ACCEPTED_ENCODINGS: Final = b"identity"
+
+
+def accepted_encodings(config: Config) -> Field:
+    """The codings that are understood, as they are sent with every call (HDR-12)."""
+    return (b"grpc-accept-encoding", ",".join(("identity", *config.compressions)).encode())
+
+
 #: How much of a refusal's text is sent, since it may quote what it refuses: characters.
 REFUSAL_SHOWN: Final = 200
 
@@ -53,12 +58,19 @@ def every(fields: Sequence[Field], name: bytes) -> list[bytes]:
 
 
 def request_fields(
-    *, path: str, authority: str, scheme: str, user_agent: str, subtype: str, timeout: bytes | None, custom: list[Field]
+    config: ClientConfig,
+    *,
+    path: str,
+    authority: str,
+    subtype: str,
+    timeout: bytes | None,
+    encoding: str | None,
+    custom: list[Field],
 ) -> list[Field]:
     """Request-Headers in the order that PROTOCOL-HTTP2 "Requests" gives (HDR-1)."""
     fields: list[Field] = [
         (b":method", b"POST"),
-        (b":scheme", scheme.encode()),
+        (b":scheme", config.scheme.encode()),
         (b":path", path.encode()),
         (b":authority", authority.encode()),
     ]
@@ -67,21 +79,23 @@ def request_fields(
     fields += (
         (b"te", b"trailers"),
         (b"content-type", content_type_of(subtype)),
-        (b"user-agent", f"{user_agent} {USER_AGENT}".lstrip().encode()),
-        (b"grpc-accept-encoding", ACCEPTED_ENCODINGS),
+        (b"user-agent", f"{config.user_agent} {USER_AGENT}".lstrip().encode()),
     )
-    return fields + custom
+    if encoding is not None:
+        fields.append((b"grpc-encoding", encoding.encode()))
+    return [*fields, accepted_encodings(config), *custom]
 
 
 # --- what a server sends ---------------------------------------------------------------------------------------------
 
 
-def response_fields(subtype: str, custom: list[Field]) -> list[Field]:
+def response_fields(config: ServerConfig, subtype: str, encoding: str | None, custom: list[Field]) -> list[Field]:
     """Response-Headers (HDR-13)."""
     return [
         (b":status", b"200"),
         (b"content-type", content_type_of(subtype)),
-        (b"grpc-accept-encoding", ACCEPTED_ENCODINGS),
+        *([] if encoding is None else [(b"grpc-encoding", encoding.encode())]),
+        accepted_encodings(config),
         *custom,
     ]
 
@@ -115,6 +129,9 @@ class Request:
     user_agent: str
     subtype: str
     timeout: float | None
+    #: The coding of its messages, and the codings that it accepts.
+    encoding: str
+    accepts: frozenset[str]
     metadata: Metadata
 
 
@@ -166,12 +183,14 @@ def read_request(block: Block, config: ServerConfig, *, room: bool) -> Request |
         return refuse(StatusCode.INTERNAL, "the method must be POST", b"405", (b"allow", b"POST"))
     if timeout == 0:
         return refuse(StatusCode.DEADLINE_EXCEEDED, "the deadline had passed on arrival")
-    if (encoding := named.get(b"grpc-encoding", b"identity")) != b"identity":
-        text = f"grpc-encoding {encoding.decode('latin-1')!r} is not supported"
-        return refuse(StatusCode.UNIMPLEMENTED, text, b"200", (b"grpc-accept-encoding", ACCEPTED_ENCODINGS))
+    encoding = named.get(b"grpc-encoding", b"identity").decode("latin-1")
+    if encoding not in ("identity", *config.compressions):
+        text = f"grpc-encoding {encoding!r} is not supported"
+        return refuse(StatusCode.UNIMPLEMENTED, text, b"200", accepted_encodings(config))
     path = named[b":path"]
     if not path.startswith(b"/") or path.rfind(b"/") == 0:
         return refuse(StatusCode.UNIMPLEMENTED, f"malformed method name {path.decode('latin-1')!r}")
+    accepts = named.get(b"grpc-accept-encoding", b"")
     authority = named.get(b":authority") or (hosts[0] if hosts else b"")
     return Request(
         path=path.decode("latin-1"),
@@ -179,6 +198,8 @@ def read_request(block: Block, config: ServerConfig, *, room: bool) -> Request |
         user_agent=named.get(b"user-agent", b"").decode("latin-1"),
         subtype=subtype,
         timeout=timeout,
+        encoding=encoding,
+        accepts=frozenset(part.strip() for part in accepts.decode("latin-1").split(",")),
         metadata=metadata,
     )
 

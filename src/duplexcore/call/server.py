@@ -21,6 +21,7 @@ from ..status import ErrorCode, Status, StatusCode
 from . import headers
 from .base import Call, CallOwner, reset_text
 from .events import CallEnded, HalfClosed, Origin
+from .framing import Unpacked
 from .lane import Block, Data, Headers, Lane, Output
 from .tables import DISORDER, RECEIVE_FAULTS, SERVER_RECEIVE, Fault, Hear, Receive, Say, Send
 
@@ -50,6 +51,7 @@ class ServerCall(Call):
     """
 
     __slots__ = (
+        "_accepts",
         "_custom",
         "_final",
         "_finished",
@@ -62,6 +64,7 @@ class ServerCall(Call):
         "user_agent",
     )
 
+    config: ServerConfig
     _owner: ServerCallOwner
 
     def __init__(self, lane: Lane, owner: ServerCallOwner, config: ServerConfig) -> None:
@@ -71,6 +74,7 @@ class ServerCall(Call):
         self.authority: str = ""
         self.user_agent: str = ""
         self._subtype = ""
+        self._accepts: frozenset[str] = frozenset()
         self._custom: list[Field] = []  # the application's initial metadata
         self._initial_said = False  # it asked for headers before any message
         self._headers_sent = False
@@ -88,13 +92,29 @@ class ServerCall(Call):
         self._single = True
         waiting = list(self._inbox)
         self._inbox.clear()
-        messages = [item for item in waiting if isinstance(item, bytes)]
+        messages = [item for item in waiting if isinstance(item, (bytes, Unpacked))]
         if len(messages) > 1:
             self._fail(self._too_many())
             return
         self._spare = messages[0] if messages else None
         if self.receive_state is Receive.CLOSED:
             self._half_closed()
+
+    def choose_compression(self, name: str | None) -> None:
+        """The coding of the answers, instead of the configuration's; plain when the client does not take it (COMP-7).
+
+        Raises `LocalProtocolError` once messages or initial metadata were sent, and for a coding that is not enabled.
+        """
+        if self.send_state is not Send.IDLE and self.ended is None:
+            raise LocalProtocolError("the compression is chosen before initial metadata or messages are sent")
+        if name is not None and name not in self.config.compressions:
+            raise LocalProtocolError(
+                f"compression {name!r} is not one of the configuration's {self.config.compressions}"
+            )
+        self.compression = name if name in self._accepts else None
+
+    def _no_compression(self) -> None:
+        """What the client does not take is sent plain (COMP-7)."""
 
     def send_initial_metadata(self, metadata: MetadataLike = ()) -> None:
         """Sends the response's headers now, before any message. Without it they go with the first message.
@@ -151,7 +171,7 @@ class ServerCall(Call):
         return self._close() if self._final is not None else None
 
     def _open(self) -> Output | None:
-        fields = headers.response_fields(self._subtype, self._custom)
+        fields = headers.response_fields(self.config, self._subtype, self.compression, self._custom)
         if self._fits(fields):
             self._headers_sent = True
             return Headers(fields)
@@ -196,7 +216,6 @@ class ServerCall(Call):
 
     def _begin(self, block: Block) -> bool:
         """Whether the request is in order and announced; otherwise its refusal waits to be framed."""
-        assert isinstance(self.config, ServerConfig)
         request = headers.read_request(block, self.config, room=self._owner.room_for_call)
         if request is None:
             self._never_announced()
@@ -212,6 +231,9 @@ class ServerCall(Call):
         self.authority = request.authority
         self.user_agent = request.user_agent
         self._subtype = request.subtype
+        self._accepts = request.accepts
+        self._decoder.encoding = request.encoding
+        self.choose_compression(self.config.compression)
         self._owner.call_started(self, request.timeout)
         return True
 

@@ -48,13 +48,16 @@ class ClientConnection(Connection[ClientCall]):
         deadline: float | None = None,
         authority: str | None = None,
         content_subtype: str = "",
+        compression: str | None = None,
         single_response: bool = False,
     ) -> ClientCall:
         """Opens a call; its headers leave with the next bytes, or when a stream is free (CONN-7).
 
         ``method``: ``/package.Service/Method``. ``deadline``: absolute. ``authority``: instead of the connection's.
-        ``content_subtype``: what stands after ``application/grpc+``. ``single_response``: the method answers with one
-        message: it is delivered with an OK status, and none or two are UNIMPLEMENTED (STAT-15 to STAT-17).
+        ``content_subtype``: what stands after ``application/grpc+``. ``compression``: the coding of the requests, one
+        of the configuration's ``compressions``, "identity" for none, instead of its ``compression``.
+        ``single_response``: the method answers with one message: it is delivered with an OK status, and none or two
+        are UNIMPLEMENTED (STAT-15 to STAT-17).
 
         On a connection that the peer has closed or is leaving, the call ends at once, as unprocessed. Raises
         `LocalProtocolError` for arguments that can not be sent, after `shutdown`, and when ``max_waiting_calls`` wait.
@@ -63,6 +66,11 @@ class ClientConnection(Connection[ClientCall]):
             raise LocalProtocolError(f"method {method!r} is not of the form '/package.Service/Method'")
         if not _SUBTYPE.fullmatch(content_subtype):
             raise LocalProtocolError(f"content_subtype {content_subtype!r}: use a-z, 0-9, '.', '-' and '_'")
+        coding = self.config.compression if compression is None else compression
+        if coding not in (None, "identity", *self.config.compressions):
+            raise LocalProtocolError(
+                f"compression {coding!r} is not one of the configuration's {self.config.compressions}"
+            )
         try:
             custom = encode_metadata(metadata)
             host = self.config.authority if authority is None else check_authority(authority)
@@ -85,6 +93,7 @@ class ClientConnection(Connection[ClientCall]):
             authority=host,
             deadline=deadline,
             subtype=content_subtype,
+            compression=None if coding == "identity" else coding,
             single_response=single_response,
         )
         lane.call = call
