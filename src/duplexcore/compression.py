@@ -160,6 +160,6 @@ def compression_named(name: str) -> Compression:
     if name == "zstd" and name not in _REGISTERED and (zstd := _installed_zstd()) is not None:
         _REGISTERED[name] = zstd
     if name not in _REGISTERED:
-        hint = "install zstandard, or use Python 3.14" if name == "zstd" else "see register_compression"
+        hint = "install 'duplexcore[zstd]', or use Python 3.14" if name == "zstd" else "see register_compression"
         raise ValueError(f"no coding {name!r} is known here ({', '.join(sorted(_REGISTERED))}): {hint}")
     return _REGISTERED[name]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from math import inf
 
 from .compression import compression_named
 
 __all__ = ["AbuseLimits", "ClientConfig", "ServerConfig"]
 
 MIB = 1024 * 1024
+#: A client may not ask more often (gRFC A8): seconds.
+MIN_KEEPALIVE_TIME = 10.0
 MIN_WINDOW = 65_535
 MAX_WINDOW = 2**31 - 1
 MAX_MESSAGE = 2**32 - 1
@@ -29,7 +32,7 @@ def check_authority(authority: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbuseLimits:
-    """How much of what costs a peer little and us much is tolerated (SEC-2 to SEC-8); a breach ends the connection."""
+    """How much of what costs a peer little and us much is tolerated (SEC-2 to SEC-11); a breach ends the connection."""
 
     #: PING acks, SETTINGS acks and RST_STREAMs waiting to be written: stop reading, then close.
     control_frames_stop_reading: int = 10_000
@@ -43,6 +46,14 @@ class AbuseLimits:
     reset_period: float = 30.0
     peer_resets: int = 2_000
     own_resets: int = 1_024
+    #: How long a header block, and any other frame, may take to come to a server (SEC-10).
+    header_block_timeout: float = 30.0
+    frame_timeout: float = 60.0
+    #: How long one write of the transport may take while there is no keepalive (SEC-10).
+    write_timeout: float = 60.0
+    #: Bytes of messages, unpacked, that may lie unread in all calls together: above it new calls are refused, above
+    #: twice it the connection ends (SEC-11).
+    unread_bytes: int = 64 * 1024 * 1024
     #: Entries that one SETTINGS frame may carry.
     settings_entries: int = 32
     #: DATA frames without payload and END_STREAM: in a row on one stream, and on the connection without progress.
@@ -75,7 +86,18 @@ class Config:
     compressions: tuple[str, ...] = ("gzip", "deflate")
     #: The coding of what we send where the call does not choose; None: plain (COMP-8).
     compression: str | None = None
+    #: After so much silence a PING asks whether the peer is there (inf: never); without any byte for the second time
+    #: after it, the connection ends (KEEP-2, KEEP-3).
+    keepalive_time: float = inf
+    keepalive_timeout: float = 20.0
+    #: Whether it asks while there are no calls, too.
+    keepalive_without_calls: bool = False
     abuse: AbuseLimits = field(default_factory=AbuseLimits)
+
+    @property
+    def settings_timeout(self) -> float:
+        """How long the peer may take to acknowledge our SETTINGS (CONN-4)."""
+        return max(60.0, 2 * self.keepalive_timeout)
 
     def __post_init__(self) -> None:
         for coding in self.compressions:
@@ -95,8 +117,12 @@ class Config:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value}: it must be from {low} to {high}")
-        if self.handshake_timeout <= 0:
-            raise ValueError(f"handshake_timeout is {self.handshake_timeout}: it must be positive")
+        self._check_positive("handshake_timeout", "keepalive_time", "keepalive_timeout")
+
+    def _check_positive(self, *names: str) -> None:
+        for name in names:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be positive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +142,8 @@ class ClientConfig(Config):
     def __post_init__(self) -> None:
         # Not super(): a slotted dataclass is made anew, and the zero-argument form would look in the old class.
         Config.__post_init__(self)
+        if self.keepalive_time < MIN_KEEPALIVE_TIME:
+            raise ValueError(f"keepalive_time is {self.keepalive_time}: it must be at least {MIN_KEEPALIVE_TIME:g}")
         check_authority(self.authority)
         if not _PRINTABLE.fullmatch(self.user_agent):
             raise ValueError(f"user_agent is {self.user_agent!r}: it must be printable ASCII")
@@ -135,8 +163,30 @@ class ServerConfig(Config):
     require_te: bool = False
     #: How long a graceful shutdown waits for the answer to its PING before the final GOAWAY (GOAW-1).
     drain_ping_timeout: float = 5.0
+    keepalive_time: float = 7200.0
+    keepalive_without_calls: bool = True
+    #: PINGs of the client that come sooner are strikes, also those without any call unless permitted; more strikes
+    #: than the first number end the connection, 0: never (KEEP-8).
+    max_ping_strikes: int = 2
+    permit_keepalive_time: float = 300.0
+    permit_keepalive_without_calls: bool = False
+    #: A connection is drained when it had no stream for so long, and when it is so old, ten percent more or less; the
+    #: calls that an old one has left then have the grace (GOAW-3).
+    max_connection_idle: float = inf
+    max_connection_age: float = inf
+    max_connection_age_grace: float = inf
+    #: A connection on which no stream was ever opened is drained after so long (SEC-10).
+    unused_timeout: float = 120.0
 
     def __post_init__(self) -> None:
         Config.__post_init__(self)
+        self._check_positive(
+            "drain_ping_timeout",
+            "permit_keepalive_time",
+            "max_connection_idle",
+            "max_connection_age",
+            "max_connection_age_grace",
+            "unused_timeout",
+        )
         if self.max_concurrent_calls < 1:
             raise ValueError(f"max_concurrent_calls is {self.max_concurrent_calls}: it must be at least 1")

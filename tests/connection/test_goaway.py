@@ -13,14 +13,13 @@ from duplexcore import (
     ConnectionState,
     LocalProtocolError,
     Origin,
-    ServerConfig,
     Status,
     StatusCode,
     TimerKind,
 )
 from duplexcore.http2.carrier import LAST_OPENED
 from tests.support import raw
-from tests.support.bench import ClientBench, ServerBench, heard, outcome
+from tests.support.bench import ClientBench, ServerBench, heard, outcome, patient
 from tests.support.raw import message
 
 SIDES = [ClientBench, ServerBench]
@@ -223,7 +222,7 @@ def test_server_calls_are_cancelled_when_the_connection_is_lost(goaway: bool, ho
 @pytest.mark.req("GOAW-1", "KEEP-1", "DUP-25", "DUP-26")
 @pytest.mark.parametrize("trigger", ["ack", "time"])
 def test_graceful_shutdown_of_a_server(trigger: str) -> None:
-    bench = ServerBench(ServerConfig(drain_ping_timeout=5.0))
+    bench = ServerBench(patient(drain_ping_timeout=5.0))
     one = bench.call(1)
     bench.engine.shutdown()
     assert bench.engine.state is ConnectionState.DRAINING

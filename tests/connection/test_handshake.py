@@ -9,12 +9,11 @@ from duplexcore import (
     ConnectionReady,
     ConnectionState,
     Origin,
-    ServerConfig,
     StatusCode,
     TimerKind,
 )
 from tests.support import raw
-from tests.support.bench import ClientBench, ServerBench, outcome
+from tests.support.bench import ClientBench, ServerBench, outcome, patient
 
 SIDES = [ClientBench, ServerBench]
 
@@ -125,7 +124,7 @@ def test_end_before_the_handshake(bench_class: Any, said: bytes) -> None:
 @pytest.mark.parametrize("bench_class", SIDES)
 @pytest.mark.parametrize("said", ["nothing", "a part", "all"])
 def test_handshake_timeout(bench_class: Any, said: str) -> None:
-    config: Any = ClientConfig if bench_class is ClientBench else ServerConfig
+    config: Any = ClientConfig if bench_class is ClientBench else patient
     bench = bench_class(config(handshake_timeout=7.0), greet=False)
     assert bench.engine.next_timeout() == 7.0
     assert bench.engine.timeout_reason is TimerKind.HANDSHAKE

@@ -1,12 +1,13 @@
-"""Peers that make work: each budget, one below and one above (SEC-2 to SEC-8)."""
+"""Peers that make work: each budget, one below and one above (SEC-1 to SEC-11)."""
 
+import pickle
 from typing import Any
 
 import pytest
 
-from duplexcore import AbuseLimits, CallStarted, ClientConfig, Origin, ServerConfig
+from duplexcore import AbuseLimits, CallStarted, ClientConfig, Origin, ServerConfig, compression_named
 from tests.support import raw
-from tests.support.bench import ClientBench, ServerBench
+from tests.support.bench import ClientBench, ServerBench, patient
 from tests.support.raw import message
 
 SIDES = [ClientBench, ServerBench]
@@ -14,7 +15,7 @@ CALM = "ENHANCE_YOUR_CALM"
 
 
 def bench_of(bench_class: Any, **limits: Any) -> Any:
-    config_class = ClientConfig if bench_class is ClientBench else ServerConfig
+    config_class: Any = ClientConfig if bench_class is ClientBench else patient
     return bench_class(config_class(abuse=AbuseLimits(**limits)))
 
 
@@ -344,3 +345,155 @@ def test_streams_that_the_peer_makes_us_reset(breach: Any) -> None:
     bench.call(21)
     breach(bench, 21)
     assert calmed(bench)
+
+
+# --- handlers, and bytes that nobody reads ----------------------------------------------------------------------------
+
+
+@pytest.mark.req("SEC-1")
+def test_handlers_of_reset_streams_count() -> None:
+    """Rapid reset: a stream that is over makes no room while its handler runs."""
+    bench = ServerBench(patient(max_concurrent_calls=3))
+    running = []
+    for stream in range(1, 201, 2):
+        bench.give(bench.peer.request(stream), raw.rst(stream))
+        running += bench.calls()
+    assert len(running) == 3
+    assert bench.engine.open_calls == 0
+    out = bench.feed(bench.peer.request(201))
+    assert out == ["RST 201 REFUSED_STREAM"]
+    running[0].finish()
+    bench.give(bench.peer.request(203))
+    assert len(bench.calls()) == 1
+    assert bench.feed(bench.peer.request(205)) == ["RST 205 REFUSED_STREAM"]
+
+
+def fill(bench: Any, stream: int, size: int) -> None:
+    """So many bytes of one message, not whole."""
+    for at in range(0, size, 16_384):
+        part = bytes(min(16_384, size - at))
+        bench.give(raw.data(stream, (raw.message(length=10**6) + part)[: len(part)] if at == 0 else part))
+
+
+@pytest.mark.req("SEC-11")
+def test_unread_bytes_of_all_calls() -> None:
+    bench = bench_of(ServerBench, unread_bytes=100_000)
+    calls = [bench.call(stream) for stream in (1, 3, 5, 7)]
+    assert ServerConfig().abuse.unread_bytes == 64 * 1024 * 1024
+    fill(bench, 1, 50_000)
+    fill(bench, 3, 50_000)
+    bench.call(9)  # at the budget
+    fill(bench, 5, 1)
+    assert bench.feed(bench.peer.request(11)) == ["RST 11 REFUSED_STREAM"]
+    fill(bench, 7, 60_000)
+    fill(bench, 9, 39_999)
+    assert not bench.engine.is_closed  # at twice the budget
+    assert calls[0].ended is None
+    bench.give(raw.data(5, b"1"))
+    assert calmed(bench)
+
+
+@pytest.mark.req("SEC-11")
+@pytest.mark.parametrize("how", ["read", "reset", "finished"])
+def test_what_is_read_or_over_makes_room(how: str) -> None:
+    bench = bench_of(ServerBench, unread_bytes=10_000)
+    for stream in range(1, 41, 4):
+        call = bench.call(stream, "/a/b", bytes(9_000), b"", bytes(2_000))
+        assert bench.feed(bench.peer.request(stream + 2)) == [f"RST {stream + 2} REFUSED_STREAM"]
+        if how == "read":
+            assert [len(call.take_message() or b"") for _ in range(3)] == [9_000, 0, 2_000]
+        elif how == "reset":
+            bench.give(raw.rst(stream))
+        else:
+            call.finish()
+            bench.pull()
+    assert bench.engine._carrier.flood._unread == 0
+    bench.call(41)
+
+
+@pytest.mark.req("SEC-11", "COMP-6")
+def test_what_counts_is_the_message_unpacked() -> None:
+    """A small stream of large messages: the window alone would let it through."""
+    bench = bench_of(ServerBench, unread_bytes=2**20)
+    bench.give(bench.peer.request(1, "/a/b", ("grpc-encoding", "gzip")))
+    (call,) = bench.calls()
+    packed = raw.message(compression_named("gzip").compress(bytes(2**18)), flag=1)
+    assert len(packed) < 1_000
+    for _ in range(7):
+        bench.give(raw.data(1, packed))
+        assert not bench.engine.is_closed
+    assert call.take_message() == bytes(2**18)
+    assert call.was_compressed
+    bench.give(raw.data(1, packed))
+    assert not bench.engine.is_closed
+    bench.give(raw.data(1, packed))
+    assert calmed(bench)
+
+
+@pytest.mark.req("SEC-11", "FLOW-4")
+def test_what_is_credited_before_it_is_read_still_counts() -> None:
+    """Readers wait for messages larger than their windows, which never come whole."""
+    bench = bench_of(ServerBench, unread_bytes=500_000)
+    for stream in range(1, 9, 2):
+        assert bench.call(stream).take_message() is None
+    for stream in range(1, 9, 2):
+        fill(bench, stream, 300_000 if stream < 7 else 99_000)
+    assert not bench.engine.is_closed
+    bench.give(raw.data(7, bytes(2_000)))
+    assert calmed(bench)
+
+
+@pytest.mark.req("SEC-11")
+def test_a_client_is_bounded_as_well() -> None:
+    bench = bench_of(ClientBench, unread_bytes=10_000)
+    calls = [bench.call(half_close=True) for _ in range(20)]
+    for stream in range(1, 39, 2):
+        bench.give(bench.peer.response(stream), raw.data(stream, message(bytes(15_000))), bench.peer.trailers(stream))
+    assert not bench.engine.is_closed  # the application has what is over
+    assert calls[0].take_message() == bytes(15_000)
+    bench.give(bench.peer.response(39), raw.data(39, message(bytes(15_000))), raw.data(39, message(bytes(5_000))))
+    assert calmed(bench)
+
+
+@pytest.mark.req("SEC-11")
+def test_empty_messages_are_not_free() -> None:
+    bench = bench_of(ServerBench, unread_bytes=5_000)
+    bench.call(1)
+    bench.give(raw.data(1, message() * 2_000))
+    assert not bench.engine.is_closed
+    bench.give(raw.data(1, message()))
+    assert calmed(bench)
+
+
+# --- each flood leaves nothing behind ---------------------------------------------------------------------------------
+
+
+@pytest.mark.req("SEC-2", "SEC-4", "SEC-11")
+@pytest.mark.parametrize("flood", ["rapid reset", "pings", "settings", "bad streams", "window updates"])
+def test_what_a_flood_leaves_in_memory(flood: str) -> None:
+    """Answers are read, so only a rate would end it; the state after many rounds is not larger than after a few."""
+    bench = bench_of(ServerBench, peer_resets=10**6, own_resets=10**6, settings_frames=10**6)
+    sizes = []
+    stream = 1
+    for _ in range(12):
+        for _ in range(100):
+            match flood:
+                case "rapid reset":
+                    bench.give(bench.peer.request(stream), raw.rst(stream))
+                    for call in bench.calls():
+                        call.finish()
+                case "bad streams":
+                    bench.give(bench.peer.headers(stream, [*raw.request_fields(), ("Upper", "case")]))
+                case "pings":
+                    bench.give(raw.ping())
+                case "settings":
+                    bench.give(raw.settings({raw.INITIAL_WINDOW: stream}))
+                case _:
+                    bench.give(raw.window_update(0, 1))
+            stream += 2
+            bench.pull()
+            bench.drain()
+        sizes.append(len(pickle.dumps(bench.engine)))
+    assert not bench.engine.is_closed
+    assert max(sizes) < 32_000  # what is over leaves h2 once in so many streams, not at once
+    assert max(sizes[6:]) < max(sizes[:6]) + 2_000

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import inf
+from typing import Any
+
 from duplexcore import (
     CallEnded,
     CallEvent,
@@ -20,6 +23,11 @@ from . import raw
 from .raw import RawFrame, RawPeer
 
 CHAT = "/test.Echo/Chat"
+
+
+def patient(**settings: Any) -> ServerConfig:
+    """A server without the timers that run from the start, and with no opinion about PINGs."""
+    return ServerConfig(keepalive_time=inf, unused_timeout=inf, max_ping_strikes=0, **settings)
 
 
 class _Bench:
@@ -108,10 +116,15 @@ class ServerBench(_Bench):
     engine: ServerConnection
 
     def __init__(
-        self, config: ServerConfig | None = None, *, settings: dict[int, int] | None = None, greet: bool = True
+        self,
+        config: ServerConfig | None = None,
+        *,
+        settings: dict[int, int] | None = None,
+        greet: bool = True,
+        jitter: float = 0.0,
     ) -> None:
         super().__init__(RawPeer(client=True))
-        self.engine = ServerConnection(config, now=self.now)
+        self.engine = ServerConnection(config or patient(), now=self.now, jitter=jitter)
         self.hello = self.pull()
         if greet:
             self.give(self.peer.hello(settings or {}))

@@ -65,6 +65,8 @@ class NotingLane:
     def consumed(self, size: int) -> None:
         self.consumed_bytes += size
 
+    def kept(self, change: int) -> None: ...
+
     def abort(self, code: ErrorCode) -> None:
         self.aborts.append(code)
 

@@ -195,7 +195,9 @@ class Call:
 
     def _receive(self, data: bytes) -> Fault | None:
         """Puts the messages that ``data`` completes into the inbox; the fault that ended the direction, if one did."""
+        before = self._decoder.buffered
         messages = self._decoder.feed(data)
+        self._lane.kept(self._decoder.buffered - before + sum(map(_memory_of, messages)))
         if self._single:
             for message in messages:
                 if self._spare is not None:
@@ -232,6 +234,7 @@ class Call:
         size = message.wire_size if isinstance(message, Unpacked) else len(message)
         owed = size + PREFIX - self._early
         self._early = 0
+        self._lane.kept(-_memory_of(message))
         if owed:
             self._lane.consumed(owed)
         return message.payload if isinstance(message, Unpacked) else message
@@ -303,6 +306,10 @@ _MISUSE = {
     Say.HALF_CLOSE: "nothing to half-close: the call has not been opened",
     Say.FINISH: "the call has its status already: finish() can be said once",
 }
+
+
+def _memory_of(message: bytes | Unpacked) -> int:
+    return PREFIX + len(message.payload if isinstance(message, Unpacked) else message)
 
 
 def reset_text(code: int, reason: str) -> str:

@@ -47,6 +47,9 @@ class InProcessLane:
     def consumed(self, size: int) -> None:
         self._link.other(self).room += size
 
+    def kept(self, change: int) -> None:
+        """Nothing to do: the windows are the bound."""
+
     def abort(self, code: ErrorCode) -> None:
         link = self._link
         if link.closed or (self.ended and (link.other(self).ended or self._aborted)):

@@ -62,6 +62,9 @@ class Lane(Protocol):
     def consumed(self, size: int) -> None:
         """The application took ``size`` bytes: the peer may send as many more."""
 
+    def kept(self, change: int) -> None:
+        """So many more bytes lie in the call for its reader, messages unpacked; or fewer."""
+
     def abort(self, code: ErrorCode) -> None:
         """The call is over on this side: reset what is open, forget what was not sent. Does nothing after the end."""
 

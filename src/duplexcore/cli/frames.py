@@ -90,7 +90,8 @@ class FrameReader:
         details: list[str] = []
         match frame.type:
             case FrameType.DATA:
-                messages = tuple(self._decoder(sender, frame.stream_id).feed(_payload(frame)))
+                came = self._decoder(sender, frame.stream_id).feed(_payload(frame))
+                messages = tuple(one if isinstance(one, bytes) else one.payload for one in came)
                 details += [f"completes a message of {len(message)} B" for message in messages]
             case FrameType.HEADERS | FrameType.CONTINUATION:
                 details += self._fields(frame, sender)

@@ -26,6 +26,7 @@ from .events import (
     ConnectionEvent,
     ConnectionReady,
 )
+from .keepalive import Keepalive
 from .tables import CONNECTION, ConnectionState, Turn
 from .timers import TimerKind, Timers
 
@@ -40,7 +41,7 @@ WRITE_SIZE = 64 * 1024
 class Connection(Generic[CallT]):
     """One side of a gRPC connection, without I/O. See `ClientConnection` and `ServerConnection`."""
 
-    __slots__ = ("_carrier", "_events", "_now", "_tap", "_timers", "config", "state")
+    __slots__ = ("_carrier", "_events", "_keepalive", "_now", "_tap", "_timers", "config", "state")
 
     def __init__(self, config: Config, *, client: bool, now: float) -> None:
         self.config: Config = config
@@ -49,6 +50,7 @@ class Connection(Generic[CallT]):
         self._events: deque[ConnectionEvent] = deque()
         self._timers = Timers()
         self._timers.start(TimerKind.HANDSHAKE, now + config.handshake_timeout)
+        self._keepalive = Keepalive(config, self._timers, now)
         self._tap = Tap()
         self._carrier = Http2Carrier(config, self, self._tap, client=client)  # type: ignore[arg-type]
 
@@ -57,7 +59,9 @@ class Connection(Generic[CallT]):
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
         """Bytes of the peer. Whatever they are, it does not raise; due timers come first (DEAD-9)."""
         self.handle_timeout(now)
-        self._carrier.receive(data, now)
+        if data and not self.is_closed:
+            self._keepalive.heard(now)
+            self._carrier.receive(data, now)
 
     def receive_eof(self, now: float) -> None:
         """The peer has closed its side of the transport: every open call ends."""
@@ -78,8 +82,14 @@ class Connection(Generic[CallT]):
                 case TimerKind.DEADLINE:
                     target.on_deadline()
                 case TimerKind.HANDSHAKE:
-                    self._carrier.close(ErrorCode.NO_ERROR, "the peer did not finish the handshake", Origin.LOCAL)
-                case TimerKind.DRAIN | TimerKind.SHUTDOWN:
+                    self._fail(ErrorCode.NO_ERROR, "the peer did not finish the handshake")
+                case TimerKind.SETTINGS:
+                    self._fail(ErrorCode.SETTINGS_TIMEOUT, "the peer did not acknowledge our SETTINGS")
+                case TimerKind.KEEPALIVE:
+                    self._keepalive.on_timer(calls=self._has_calls, ping=self._carrier.ping, now=now)
+                case TimerKind.KEEPALIVE_TIMEOUT:
+                    self._fail(ErrorCode.NO_ERROR, "the peer is silent: it did not answer a keepalive PING")
+                case _:
                     self._on_timer(kind)
 
     # --- out ------------------------------------------------------------------------------------------------------
@@ -90,6 +100,8 @@ class Connection(Generic[CallT]):
         ``max_bytes`` is soft: control frames always go, no new DATA frame begins past it, frames are never cut.
         """
         self._now = max(now, self._now)
+        if self.state is not ConnectionState.HANDSHAKING and not self.is_closed:
+            self._keepalive.wanted(calls=self._has_calls, ping=self._carrier.ping, now=self._now)
         data = self._carrier.data_to_send(now, max_bytes)
         if self.state is ConnectionState.DRAINING:
             self._close_if_idle()
@@ -158,12 +170,16 @@ class Connection(Generic[CallT]):
 
     def carrier_ready(self) -> None:
         self._timers.stop(TimerKind.HANDSHAKE)
+        self._timers.start(TimerKind.SETTINGS, self._now + self.config.settings_timeout)
         self._turn(Turn.READY)
         self._events.append(ConnectionReady())
 
     def peer_going_away(self, code: int, reason: str) -> None:
         self._turn(Turn.DRAIN)
         self._events.append(ConnectionDraining(code, reason))
+
+    def settings_acked(self) -> None:
+        self._timers.stop(TimerKind.SETTINGS)
 
     def ping_acked(self, payload: bytes) -> None:
         """The peer has answered a PING of ours."""
@@ -181,6 +197,13 @@ class Connection(Generic[CallT]):
     def _turn(self, turn: Turn) -> None:
         self.state = CONNECTION[self.state, turn]
 
+    @property
+    def _has_calls(self) -> bool:
+        return bool(self._carrier.live or self._carrier.waiting)
+
+    def _fail(self, code: ErrorCode, reason: str) -> None:
+        self._carrier.close(code, reason, Origin.LOCAL)
+
     def _limit_shutdown(self, deadline: float | None) -> None:
         current = self._timers.when(TimerKind.SHUTDOWN)
         if deadline is not None and (current is None or deadline < current):
@@ -191,6 +214,7 @@ class Connection(Generic[CallT]):
         raise NotImplementedError
 
     def _on_timer(self, kind: TimerKind) -> None:
+        """Of the kinds that are only one side's."""
         raise NotImplementedError
 
     def __getstate__(self) -> dict[str, Any]:

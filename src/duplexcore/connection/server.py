@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from ..call import Origin, ServerCall
 from ..call.lane import CallSide, Lane
 from ..config import ServerConfig
@@ -9,7 +11,7 @@ from ..http2.frames import MAX_ID
 from ..status import ErrorCode
 from .base import Connection
 from .events import CallStarted
-from .tables import Turn
+from .tables import ConnectionState, Turn
 from .timers import TimerKind
 
 __all__ = ["ServerConnection"]
@@ -21,17 +23,23 @@ DRAIN_PING = b"draining"
 class ServerConnection(Connection[ServerCall]):
     """The engine of a server: announces calls. The drive contract stands in `duplexcore.connection.base`.
 
-    Each announced call counts against ``max_concurrent_calls`` until its handler has said ``finish``.
+    Each announced call counts against ``max_concurrent_calls`` until its handler has said ``finish``. ``jitter``: a
+    random number from -1 to 1, so that connections which came together do not grow old together (GOAW-3).
     """
 
-    __slots__ = ("_goaways", "_running")
+    __slots__ = ("_farewell", "_goaways", "_grace", "_running")
 
     config: ServerConfig
 
-    def __init__(self, config: ServerConfig | None = None, *, now: float) -> None:
+    def __init__(self, config: ServerConfig | None = None, *, now: float, jitter: float = 0.0) -> None:
         super().__init__(config or ServerConfig(), client=False, now=now)
+        self._start_if_finite(TimerKind.IDLE, self.config.max_connection_idle)
+        self._start_if_finite(TimerKind.AGE, self.config.max_connection_age * (1 + jitter / 10))
+        self._start_if_finite(TimerKind.UNUSED, self.config.unused_timeout)
         self._running = 0  # calls announced and not released
-        self._goaways = 0  # 1: the one that refuses nothing, 2: the final one
+        self._goaways = 0  # 1: the one that refuses nothing, 2: the final one;
+        self._farewell = b""  # what they say,
+        self._grace = inf  # and how long the calls that are left have after the final one
 
     # --- commands -------------------------------------------------------------------------------------------------
 
@@ -43,25 +51,35 @@ class ServerConnection(Connection[ServerCall]):
         the latest ``now``: at once, with the next `handle_timeout` and one GOAWAY (GOAW-2). A second shutdown may only
         shorten the time.
         """
+        self._drain(b"shutting down", deadline=deadline)
+
+    def _drain(self, farewell: bytes, *, deadline: float | None = None, grace: float = inf) -> None:
         if self.is_closed:
             return
         at_once = deadline is not None and deadline <= self._now
         if self._goaways == 0 and not at_once:
             self._goaways = 1
+            self._farewell, self._grace = farewell, grace
             self._turn(Turn.DRAIN)
-            self._carrier.go_away(MAX_ID, ErrorCode.NO_ERROR, b"shutting down")
+            self._carrier.go_away(MAX_ID, ErrorCode.NO_ERROR, farewell)
             self._carrier.ping(DRAIN_PING)
             self._timers.start(TimerKind.DRAIN, self._now + self.config.drain_ping_timeout)
         self._limit_shutdown(deadline)
 
     # --- heard from the carrier and the calls ---------------------------------------------------------------------
 
+    def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
+        super().receive_data(data, now)
+        self._watch_unfinished()
+
     def accept(self, lane: Lane) -> CallSide:
+        self._timers.stop(TimerKind.UNUSED)
+        self._timers.stop(TimerKind.IDLE)
         return ServerCall(lane, self, self.config)
 
     @property
     def room_for_call(self) -> bool:
-        return self._running < self.config.max_concurrent_calls
+        return self._running < self.config.max_concurrent_calls and self._carrier.flood.room_for_call
 
     def call_started(self, call: ServerCall, timeout: float | None) -> None:
         self._running += 1
@@ -73,6 +91,12 @@ class ServerConnection(Connection[ServerCall]):
     def call_released(self, call: ServerCall) -> None:
         self._running -= 1
 
+    def slots_changed(self) -> None:
+        """The connection is idle from the moment at which its last stream ends (GOAW-3)."""
+        idle = not self._carrier.live and self.state < ConnectionState.DRAINING
+        if idle and self._timers.when(TimerKind.IDLE) is None:
+            self._start_if_finite(TimerKind.IDLE, self.config.max_connection_idle)
+
     def ping_acked(self, payload: bytes) -> None:
         if payload == DRAIN_PING and self._goaways == 1:
             self._say_final_goaway()
@@ -82,7 +106,9 @@ class ServerConnection(Connection[ServerCall]):
     def _say_final_goaway(self) -> None:
         self._goaways = 2
         self._timers.stop(TimerKind.DRAIN)
-        self._carrier.go_away(self._carrier.highest_peer_id, ErrorCode.NO_ERROR, b"shutting down")
+        if self._grace != inf:
+            self._limit_shutdown(self._now + self._grace)
+        self._carrier.go_away(self._carrier.highest_peer_id, ErrorCode.NO_ERROR, self._farewell)
 
     def _close_if_idle(self) -> None:
         if not self._carrier.live and self._goaways != 1:
@@ -91,7 +117,32 @@ class ServerConnection(Connection[ServerCall]):
             self._carrier.close(ErrorCode.NO_ERROR, "the connection has drained", origin, goaway=not said)
 
     def _on_timer(self, kind: TimerKind) -> None:
-        if kind is TimerKind.DRAIN:
-            self._say_final_goaway()
-        else:
-            self._carrier.close(ErrorCode.NO_ERROR, "the server has shut down", Origin.LOCAL)
+        match kind:
+            case TimerKind.DRAIN:
+                self._say_final_goaway()
+            case TimerKind.IDLE:
+                self._drain(b"max_idle")
+            case TimerKind.UNUSED:
+                self._drain(b"no call was ever started")
+            case TimerKind.AGE:
+                self._drain(b"max_age", grace=self.config.max_connection_age_grace)
+            case TimerKind.UNFINISHED:
+                self._fail(ErrorCode.ENHANCE_YOUR_CALM, "the peer did not finish a frame that it began")
+            case _:
+                self._fail(ErrorCode.NO_ERROR, "the server has shut down")
+
+    def _start_if_finite(self, kind: TimerKind, delay: float) -> None:
+        if delay != inf:
+            self._timers.start(kind, self._now + delay)
+
+    def _watch_unfinished(self) -> None:
+        """The time that a frame or a header block may take runs from its first byte (SEC-10)."""
+        begun = self._carrier.unfinished
+        if begun is None:
+            self._timers.stop(TimerKind.UNFINISHED)
+            return
+        since, in_block = begun
+        abuse = self.config.abuse
+        due = since + (abuse.header_block_timeout if in_block else abuse.frame_timeout)
+        if self._timers.when(TimerKind.UNFINISHED) != due:
+            self._timers.start(TimerKind.UNFINISHED, due)

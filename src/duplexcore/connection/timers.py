@@ -16,6 +16,17 @@ class TimerKind(Enum):
     DEADLINE = "deadline"
     #: Preface and SETTINGS of the peer are overdue (CONN-3).
     HANDSHAKE = "handshake"
+    #: Our SETTINGS are not acknowledged (CONN-4).
+    SETTINGS = "settings"
+    #: The peer has been silent: ask whether it is there; and: it has not answered (KEEP-4, KEEP-6).
+    KEEPALIVE = "keepalive"
+    KEEPALIVE_TIMEOUT = "keepalive timeout"
+    #: No stream for long, none at all since the start, or the connection is old (GOAW-3, SEC-10).
+    IDLE = "idle"
+    UNUSED = "unused"
+    AGE = "age"
+    #: A frame or a header block has begun and does not end (SEC-10).
+    UNFINISHED = "unfinished"
     #: The PING of a graceful shutdown is unanswered: the final GOAWAY goes all the same (GOAW-1).
     DRAIN = "drain"
     #: The time that a shutdown leaves to calls is over (DUP-31).
@@ -37,12 +48,12 @@ class Timers:
         self._serial += 1
         self._due[kind, target] = (when, self._serial)
         heapq.heappush(self._heap, (when, self._serial, kind, target))
-
-    def stop(self, kind: TimerKind, target: Any = None) -> None:
-        self._due.pop((kind, target), None)
         if len(self._heap) > 64 + 2 * len(self._due):
             self._heap = [entry for entry in self._heap if self._is_current(entry)]
             heapq.heapify(self._heap)
+
+    def stop(self, kind: TimerKind, target: Any = None) -> None:
+        self._due.pop((kind, target), None)
 
     def stop_all(self) -> None:
         self._due.clear()

@@ -18,7 +18,7 @@ from .h2_core import H2Core
 from .header_rules import Kind
 from .hpack_codec import HeaderDecoder
 from .lane import Http2Lane
-from .limits import FloodGuard
+from .limits import FloodGuard, PingStrikes
 from .tables import Step, StreamState
 from .tap import Tap
 
@@ -51,7 +51,11 @@ class CarrierOwner(Protocol):
     def peer_going_away(self, code: int, reason: str) -> None:
         """The first GOAWAY of the peer; or the stream ids are used up, which comes to the same."""
 
-    def ping_acked(self, payload: bytes) -> None: ...
+    def ping_acked(self, payload: bytes) -> None:
+        """The peer has answered a PING of ours."""
+
+    def settings_acked(self) -> None:
+        """The peer has acknowledged our SETTINGS."""
 
     def carrier_closed(self, code: int, reason: str, origin: Origin) -> None:
         """The connection is over; every call has been told."""
@@ -82,6 +86,7 @@ class Http2Carrier:
         "_peer_last_id",
         "_queue",
         "_ready",
+        "_strikes",
         "_tap",
         "_waiting",
         "_window",
@@ -115,6 +120,7 @@ class Http2Carrier:
         self._peer_last_id: int | None = None  # the last id of the GOAWAY that came,
         self._farewell = ""  # and what it said
         self._now = float("-inf")  # of the bytes that are being read
+        self._strikes = PingStrikes(config) if isinstance(config, ServerConfig) else None
         self.closed = False
         #: SETTINGS_MAX_HEADER_LIST_SIZE and SETTINGS_MAX_CONCURRENT_STREAMS of the peer.
         self.peer_header_limit = NO_LIMIT
@@ -145,6 +151,11 @@ class Http2Carrier:
     @property
     def wants_read(self) -> bool:
         return self.flood.wants_read
+
+    @property
+    def unfinished(self) -> tuple[float, bool] | None:
+        """Since when a frame or header block is under way, and whether it is a header block; None: nothing is."""
+        return self._gate.unfinished
 
     @property
     def highest_peer_id(self) -> int:
@@ -228,7 +239,7 @@ class Http2Carrier:
 
     def receive(self, data: bytes | bytearray | memoryview, now: float) -> None:
         """Takes bytes of the peer; whatever they are, it does not raise."""
-        if self.closed:
+        if self.closed or not data:
             return
         self._now = now
         try:
@@ -359,6 +370,7 @@ class Http2Carrier:
     def _on_settings(self, frame: Frame) -> None:
         if frame.flags & ACK:
             self._core.settings_ack(frame)
+            self._owner.settings_acked()
             return
         values = self._core.settings(frame)
         self.peer_header_limit = values.get(SettingId.MAX_HEADER_LIST_SIZE, self.peer_header_limit)
@@ -375,6 +387,8 @@ class Http2Carrier:
         self._core.ping(frame)
         if frame.flags & ACK:
             self._owner.ping_acked(frame.payload)
+        elif self._strikes is not None:
+            self._strikes.ping(self._now, calls=bool(self._lanes))
 
     def _on_window_update(self, frame: Frame) -> None:
         increment = int.from_bytes(frame.payload, "big") & MAX_ID
@@ -500,6 +514,8 @@ class Http2Carrier:
             elif connection_room <= 0:
                 self._held[lane] = None
         else:
+            if self._strikes is not None:
+                self._strikes.sent()
             if isinstance(output, Data):
                 core.send_data(stream_id, output.payload, end=output.end)
             else:
@@ -539,6 +555,8 @@ class Http2Carrier:
         self._held.pop(lane, None)
         if lane.answer_induced:
             self.flood.answered()
+        self.flood.unread(-lane.unread)
+        lane.unread = 0
 
     def _drop(self, lane: Http2Lane, reason: str, *, unprocessed: bool = False) -> None:
         lane.state = StreamState.CLOSED

@@ -86,6 +86,7 @@ class FrameGate:
         "_flood",
         "_preface",
         "_settings_seen",
+        "_since",
         "_tap",
     )
 
@@ -100,10 +101,13 @@ class FrameGate:
         self._block_stream = 0  # its stream,
         self._block_end = False  # whether it ends the stream,
         self._block_frames = 0  # and its CONTINUATION frames so far
+        self._since = 0.0  # when the first byte of what is unfinished came, if anything is
 
     def split(self, data: bytes | bytearray | memoryview, now: float) -> Iterator[Unit]:
         """The frames that ``data`` completes. Raises `ConnectionFault`, after the frames before the bad one."""
         buffer = self._buffer
+        if not self.inside_frame:
+            self._since = now
         buffer += data
         if self._preface and not self._take_preface():
             return
@@ -121,10 +125,20 @@ class FrameGate:
                 if self._tap.observer is not None:
                     self._tap.observer("in", frame)
                 unit = self._judge(frame, now)
+                if self._block is None:
+                    self._since = now  # for what follows the frame
                 if unit is not None:
                     yield unit
         finally:
             del buffer[:at]
+
+    @property
+    def unfinished(self) -> tuple[float, bool] | None:
+        """Since when a frame or header block is under way, and whether it is a header block; None: nothing is."""
+        if self._preface or not self.inside_frame:
+            return None
+        in_block = self._block is not None or (len(self._buffer) > 3 and self._buffer[3] == FrameType.HEADERS)
+        return self._since, in_block
 
     @property
     def greeted(self) -> bool:

@@ -34,6 +34,7 @@ class Http2Lane:
         "headers_seen",
         "state",
         "stream_id",
+        "unread",
         "window",
     )
 
@@ -45,6 +46,8 @@ class Http2Lane:
         self.stream_id = 0
         self.state = StreamState.IDLE
         self.window = ReceiveWindow(window)
+        #: Bytes that the call keeps for its reader.
+        self.unread = 0
         #: Set when the call wants the stream reset; the frame is made when bytes are pulled.
         self.abort_code: ErrorCode | None = None
         #: Whether it has something to frame, and waits for its own window.
@@ -70,6 +73,11 @@ class Http2Lane:
             increment = self.window.consumed(size)
             if increment:
                 self._carrier.credit(self.stream_id, increment)
+
+    def kept(self, change: int) -> None:
+        if self.state is not StreamState.CLOSED:
+            self.unread += change
+            self._carrier.flood.unread(change)
 
     def abort(self, code: ErrorCode) -> None:
         if self.state is StreamState.CLOSED or self.abort_code is not None:

@@ -1,8 +1,8 @@
-"""Counters against peers that make work (SEC-2 to SEC-8). Each breach is a `ConnectionFault`."""
+"""Counters against peers that make work (SEC-2 to SEC-11). Each breach is a `ConnectionFault`."""
 
 from __future__ import annotations
 
-from ..config import AbuseLimits
+from ..config import AbuseLimits, ServerConfig
 from ..status import ErrorCode
 from .faults import ConnectionFault
 
@@ -28,6 +28,36 @@ class RateLimit:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, text)
 
 
+class PingStrikes:
+    """A server's patience with PINGs (gRFC A8, KEEP-8, KEEP-9)."""
+
+    __slots__ = ("_config", "_last_good", "_strikes")
+
+    #: The gap that is asked for while there are no calls: seconds.
+    WITHOUT_CALLS = 7200.0
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        self._last_good = float("-inf")
+        self._strikes = 0
+
+    def ping(self, now: float, *, calls: bool) -> None:
+        """A PING that asks for an ack has come."""
+        config = self._config
+        permitted = calls or config.permit_keepalive_without_calls
+        if now - self._last_good >= (config.permit_keepalive_time if permitted else self.WITHOUT_CALLS):
+            self._last_good = now
+            return
+        self._strikes += 1
+        if 0 < config.max_ping_strikes < self._strikes:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
+
+    def sent(self) -> None:
+        """HEADERS or DATA were sent: the client may want to know whether we live."""
+        self._strikes = 0
+        self._last_good = float("-inf")
+
+
 class FloodGuard:
     """Everything that a connection counts, in one place."""
 
@@ -40,6 +70,7 @@ class FloodGuard:
         "_peer_resets",
         "_priority",
         "_settings",
+        "_unread",
     )
 
     def __init__(self, limits: AbuseLimits) -> None:
@@ -48,6 +79,7 @@ class FloodGuard:
         self._priority = RateLimit(limits.priority_frames, limits.period, "PRIORITY frames")
         self._peer_resets = RateLimit(limits.peer_resets, limits.reset_period, "streams reset by the peer")
         self._own_resets = RateLimit(limits.own_resets, limits.reset_period, "streams on which the peer broke a rule")
+        self._unread = 0  # bytes that the calls keep for their readers
         self._empty_data = 0
         self._induced = 0  # control frames,
         self._answers = 0  # and streams, that wait to be written because of what the peer sent
@@ -93,6 +125,17 @@ class FloodGuard:
     def rule_broken(self, now: float) -> None:
         """The peer made us reset a stream (SEC-3)."""
         self._own_resets.count(now)
+
+    def unread(self, change: int) -> None:
+        """So many more bytes lie unread in the calls, or fewer (SEC-11)."""
+        self._unread += change
+        if change > 0 and self._unread > 2 * self._limits.unread_bytes:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many bytes lie unread in the calls")
+
+    @property
+    def room_for_call(self) -> bool:
+        """False while so much lies unread that no call should be added to it."""
+        return self._unread <= self._limits.unread_bytes
 
     def empty_data(self, in_a_row: int) -> None:
         """A DATA frame without payload and END_STREAM, the ``in_a_row``-th of its stream (SEC-7)."""
