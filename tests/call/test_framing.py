@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duplexcore import StatusCode
-from duplexcore.call.framing import PREFIX, MessageDecoder, frame_message
+from duplexcore.call.framing import PREFIX, MessageDecoder, Unpacked, frame_message
 from duplexcore.fingerprint import fingerprint
 
 MESSAGES = [b"", b"a", b"", b"bc" * 40, b"def"]
 STREAM = b"".join(map(frame_message, MESSAGES))
 
 
-def decode(*parts: bytes, limit: int = 1000) -> list[bytes]:
+def decode(*parts: bytes, limit: int = 1000) -> list[bytes | Unpacked]:
     decoder = MessageDecoder(limit)
     found = [message for part in parts for message in decoder.feed(part)]
     assert decoder.fault is None

@@ -39,8 +39,8 @@ def aio() -> Iterator[AioPeer]:
 def engines(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every server engine of the test is known: see `wire.open_calls_of_servers`."""
 
-    def recorded(config: ServerConfig, *, now: float) -> ServerConnection:
-        wire.SERVERS.append(ServerConnection(config, now=now))
+    def recorded(config: ServerConfig, *, now: float, jitter: float) -> ServerConnection:
+        wire.SERVERS.append(ServerConnection(config, now=now, jitter=jitter))
         return wire.SERVERS[-1]
 
     monkeypatch.setattr("duplexcore_anyio.serving.ServerConnection", recorded)

@@ -31,22 +31,26 @@ class CallOptions(TypedDict, total=False):
     """What can be said of any call.
 
     ``metadata``: sent with the opening. ``timeout``: seconds from now. ``authority``: instead of the channel's.
-    ``inherit_deadline``: whether the deadline of the cancel scopes around the call counts; None: as the channel says.
+    ``compression``: of the requests, one of the configuration's ``compressions``, "identity" for none; None: as the
+    configuration says. ``inherit_deadline``: whether the deadline of the cancel scopes around the call counts; None: as
+    the channel says.
     """
 
     metadata: MetadataLike
     timeout: float | None
     authority: str | None
+    compression: str | None
     inherit_deadline: bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class UnaryResult(Generic[Resp]):
-    """A unary call's response, and the metadata that came with it."""
+    """A unary call's response, the metadata that came with it, and whether it came compressed."""
 
     response: Resp
     initial_metadata: Metadata
     trailing_metadata: Metadata
+    was_compressed: bool = False
 
 
 class Channel:
@@ -94,7 +98,7 @@ class Channel:
     async def unary_result(
         self, method: UnaryMethod[Req, Resp], request: Req, **options: Unpack[CallOptions]
     ) -> UnaryResult[Resp]:
-        """As `unary`, with the metadata that the server sent."""
+        """As `unary`, with what else came."""
         payload = method.request_codec.encode(request)
         core = await self._start(method, options, single=True)
         try:
@@ -106,7 +110,9 @@ class Channel:
                 response = method.response_codec.decode(message)
             except Exception as error:
                 raise core.undecodable(error) from error
-            return UnaryResult(response, core.engine.initial_metadata or NO_METADATA, core.trailing_metadata)
+            engine = core.engine
+            initial = engine.initial_metadata or NO_METADATA
+            return UnaryResult(response, initial, core.trailing_metadata, engine.was_compressed)
         finally:
             core.leave()
 
@@ -187,6 +193,7 @@ class Channel:
             deadline=deadline,
             authority=options.get("authority"),
             content_subtype=method.request_codec.content_subtype,
+            compression=options.get("compression"),
             single_response=single,
         )
         core = ClientCore(call, driver, ambient=ambient)

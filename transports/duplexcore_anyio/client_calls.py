@@ -83,6 +83,11 @@ class _Call:
         return self._core.trailing_metadata
 
     @property
+    def was_compressed(self) -> bool:
+        """Whether the response that was received last came compressed."""
+        return self._core.engine.was_compressed
+
+    @property
     def deadline(self) -> float | None:
         """On anyio's clock."""
         return self._core.engine.deadline
@@ -134,10 +139,10 @@ class ClientStreamingCall(_Call, ObjectSendStream[Req], Generic[Req, Resp]):
         self._reader = CallReader(core, self._method.response_codec)
         return core
 
-    async def send(self, item: Req) -> None:
+    async def send(self, item: Req, *, compress: bool | None = None) -> None:
         """See `CallWriter.send`."""
         self._core  # noqa: B018
-        await self.writer.send(item)
+        await self.writer.send(item, compress=compress)
 
     async def send_all(self, source: Iterable[Req] | AsyncIterable[Req]) -> None:
         """See `CallWriter.send_all`."""
@@ -183,10 +188,10 @@ class DuplexCall(_Call, ObjectReceiveStream[Resp], ObjectSendStream[Req], Generi
         self._core  # noqa: B018
         return await self.reader.__anext__()
 
-    async def send(self, item: Req) -> None:
+    async def send(self, item: Req, *, compress: bool | None = None) -> None:
         """See `CallWriter.send`."""
         self._core  # noqa: B018
-        await self.writer.send(item)
+        await self.writer.send(item, compress=compress)
 
     async def send_all(self, source: Iterable[Req] | AsyncIterable[Req]) -> None:
         """See `CallWriter.send_all`."""

@@ -99,7 +99,7 @@ class CallCore(Generic[EngineCallT]):
         self.driver.wake_writer()  # credit for what was taken
         return message
 
-    async def offer(self, payload: bytes) -> None:
+    async def offer(self, payload: bytes, compress: bool | None = None) -> None:
         """Queues a message, once there is room. A cancelled wait has queued nothing.
 
         Raises BusyResourceError while another task sends, ClosedResourceError after this side's end, and what
@@ -128,7 +128,7 @@ class CallCore(Generic[EngineCallT]):
             raise self.closed_error()
         if self.said_all:
             raise anyio.ClosedResourceError("this side has said that it sends no more messages")
-        if not engine.send_message(payload):
+        if not engine.send_message(payload, compress=compress):
             await self.refuse()
         self.driver.wake_writer()
 

@@ -200,13 +200,19 @@ class Driver(Generic[EngineT]):
     async def _write_all(self) -> None:
         """Until the connection is over and its last bytes have left."""
         engine, stream = self.engine, self.stream
+        # Keepalive finds out by itself that a peer reads no more.
+        patience = engine.config.abuse.write_timeout if engine.config.keepalive_time == math.inf else math.inf
         try:
             while True:
                 self._wanted = False
                 data = engine.data_to_send(anyio.current_time())
                 self.settle()
                 if data:
-                    await stream.send(data)
+                    with anyio.move_on_after(patience) as waiting:
+                        await stream.send(data)
+                    if waiting.cancelled_caught:
+                        self._write_error = f"the peer has read nothing for {patience:g} s"
+                        return
                     self._unread.wake()
                 elif self._wanted:
                     continue

@@ -122,6 +122,19 @@ class ServerContext:
         engine = self._core.engine  # which hears of the deadline a moment later than the handler's scope
         return engine.ended is not None or (engine.deadline is not None and anyio.current_time() >= engine.deadline)
 
+    @property
+    def was_compressed(self) -> bool:
+        """Whether the request that was received last came compressed."""
+        return self._core.engine.was_compressed
+
+    def choose_compression(self, name: str | None) -> None:
+        """The coding of the responses, instead of the configuration's; None: plain, as it is when the client does not
+        take the coding. Raises `LocalProtocolError` once initial metadata or a message was sent, and for a coding that
+        is not one of the configuration's ``compressions``."""
+        if self._core.left:
+            raise self._core.closed_error()
+        self._core.engine.choose_compression(name)
+
     async def send_initial_metadata(self, metadata: MetadataLike = ()) -> None:
         """Sends the response's metadata now, before any message; without it, it goes with the first.
 
@@ -178,9 +191,9 @@ class DuplexServerCall(ServerContext, ObjectReceiveStream[Req], ObjectSendStream
     async def __anext__(self) -> Req:
         return await self.reader.__anext__()
 
-    async def send(self, item: Resp) -> None:
+    async def send(self, item: Resp, *, compress: bool | None = None) -> None:
         """See `CallWriter.send`."""
-        await self.writer.send(item)
+        await self.writer.send(item, compress=compress)
 
     async def send_all(self, source: Iterable[Resp] | AsyncIterable[Resp]) -> None:
         """See `CallWriter.send_all`."""

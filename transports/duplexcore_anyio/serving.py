@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
@@ -29,7 +30,8 @@ class ServedConnection:
         if config.content_subtypes is not None:  # what a handler takes is served, whatever else is (HDR-10)
             subtypes = {method.request_codec.content_subtype for method in router.methods}
             config = dataclasses.replace(config, content_subtypes=config.content_subtypes | subtypes)
-        engine = ServerConnection(config, now=anyio.current_time())
+        jitter = random.uniform(-1, 1)  # noqa: S311 - connections made together must not end together
+        engine = ServerConnection(config, now=anyio.current_time(), jitter=jitter)
         engine.observer = observer
         self._router = router
         self._driver = Driver(engine, stream, peer=peer, accept=self._accept)

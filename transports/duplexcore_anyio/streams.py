@@ -41,6 +41,11 @@ class CallReader(ObjectReceiveStream[M]):
         except Exception as error:
             raise self._core.undecodable(error) from error
 
+    @property
+    def was_compressed(self) -> bool:
+        """Whether the message that was received last came compressed."""
+        return bool(self._core.engine.was_compressed)
+
     async def __anext__(self) -> M:
         try:
             return await self.receive()
@@ -60,17 +65,21 @@ class CallWriter(ObjectSendStream[M]):
         self._encode = codec.encode
         self._closed = False
 
-    async def send(self, item: M) -> None:
+    async def send(self, item: M, *, compress: bool | None = None) -> None:
         """Hands a message to the bounded send queue; waits while that is full (D-23). Cancelled while it waits, it has
         sent nothing.
 
+        ``compress``: None packs it with the call's coding if that makes it smaller; True packs it in any case, but for
+        an empty one and a client that does not take the coding; False never does.
+
         After the call has ended: `RpcError` with its status, or `CallClosedError` when that is OK. Raises
         ClosedResourceError after this side's own end, BusyResourceError while another task sends, TypeError for what
-        is no message of the method, `MessageTooLargeError` above ``max_send_message_size``; the call then goes on.
+        is no message of the method, `LocalProtocolError` for ``compress=True`` on a client's call
+        without a coding, `MessageTooLargeError` above ``max_send_message_size``; the call then goes on.
         """
         if self._closed:
             raise anyio.ClosedResourceError
-        await self._core.offer(self._encode(item))
+        await self._core.offer(self._encode(item), compress)
 
     async def send_all(self, source: Iterable[M] | AsyncIterable[M]) -> None:
         """Sends every message of an iterable or async iterable, and closes it when it is a generator.
