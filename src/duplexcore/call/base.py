@@ -68,7 +68,7 @@ class Call:
     def __init__(self, method: str, lane: Lane, owner: CallOwner, config: Config) -> None:
         #: ``/package.Service/Method``, as it is on the wire.
         self.method: str = method
-        self.config: Config = config
+        self.config = config
         #: Absolute, on the clock whose readings are handed in as ``now``; None: no deadline.
         self.deadline: float | None = None
         self.send_state: Send = Send.IDLE

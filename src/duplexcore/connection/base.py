@@ -44,7 +44,7 @@ class Connection(Generic[CallT]):
     __slots__ = ("_carrier", "_events", "_keepalive", "_now", "_tap", "_timers", "config", "state")
 
     def __init__(self, config: Config, *, client: bool, now: float) -> None:
-        self.config: Config = config
+        self.config = config
         self.state: ConnectionState = ConnectionState.HANDSHAKING
         self._now = now
         self._events: deque[ConnectionEvent] = deque()
