@@ -51,7 +51,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(PY)
 # The oldest release of each dependency that pyproject.toml allows.
 .venv-floor/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-floor
-	@printf '%s\n' 'h2==4.3.*' 'anyio==4.6.*' 'protobuf==5.29.*' 'click==8.1.*' 'rich==13.7.*' > .venv-floor/constraints.txt
+	@printf '%s\n' 'h2==4.3.*' 'anyio==4.15.*' 'protobuf==5.29.*' 'click==8.1.*' 'rich==13.7.*' > .venv-floor/constraints.txt
 	.venv-floor/bin/python -m pip install --quiet --constraint .venv-floor/constraints.txt --editable '.[dev]'
 	@touch $@
 
