@@ -97,24 +97,11 @@ class _Call:
         return self._core.time_remaining()
 
 
-class ServerStreamingCall(_Call, ObjectReceiveStream[Resp], Generic[Resp]):
-    """``returns (stream Resp)``: one request, sent on entering; any number of responses. See `CallReader.receive`."""
+class _Receiving(_Call, ObjectReceiveStream[Resp], Generic[Resp]):
+    """A call with a stream of responses."""
 
-    def __init__(self, start: Callable[[], Awaitable[ClientCore]], method: Method[Req, Resp], request: Req) -> None:
-        super().__init__(start)
-        self._method: Method[Any, Resp] = method
-        self._request = method.request_codec.encode(request)
-
-    async def _enter(self) -> ClientCore:
-        core = await super()._enter()
-        #: The responses, as an object of its own.
-        self.reader = CallReader(core, self._method.response_codec)
-        try:
-            core.send_only(self._request)
-        except BaseException:
-            core.leave()
-            raise
-        return core
+    #: The responses, as an object of its own.
+    reader: CallReader[Resp]
 
     async def receive(self) -> Resp:
         """See `CallReader.receive`."""
@@ -122,22 +109,15 @@ class ServerStreamingCall(_Call, ObjectReceiveStream[Resp], Generic[Resp]):
         return await self.reader.receive()
 
     async def __anext__(self) -> Resp:
+        self._core  # noqa: B018
         return await self.reader.__anext__()
 
 
-class ClientStreamingCall(_Call, ObjectSendStream[Req], Generic[Req, Resp]):
-    """``(stream Req) returns``: any number of requests, then one response. See `CallWriter`."""
+class _Sending(_Call, ObjectSendStream[Req], Generic[Req]):
+    """A call with a stream of requests."""
 
-    def __init__(self, start: Callable[[], Awaitable[ClientCore]], method: Method[Req, Resp]) -> None:
-        super().__init__(start)
-        self._method = method
-
-    async def _enter(self) -> ClientCore:
-        core = await super()._enter()
-        #: The requests, as an object of its own.
-        self.writer = RequestWriter(core, self._method.request_codec)
-        self._reader = CallReader(core, self._method.response_codec)
-        return core
+    #: The requests, as an object of its own.
+    writer: RequestWriter[Req]
 
     async def send(self, item: Req, *, compress: bool | None = None) -> None:
         """See `CallWriter.send`."""
@@ -153,6 +133,39 @@ class ClientStreamingCall(_Call, ObjectSendStream[Req], Generic[Req, Resp]):
         """See `RequestWriter.send_eof`."""
         self._core  # noqa: B018
         await self.writer.send_eof()
+
+
+class ServerStreamingCall(_Receiving[Resp], Generic[Resp]):
+    """``returns (stream Resp)``: one request, sent on entering; any number of responses. See `CallReader.receive`."""
+
+    def __init__(self, start: Callable[[], Awaitable[ClientCore]], method: Method[Req, Resp], request: Req) -> None:
+        super().__init__(start)
+        self._method: Method[Any, Resp] = method
+        self._request = method.request_codec.encode(request)
+
+    async def _enter(self) -> ClientCore:
+        core = await super()._enter()
+        self.reader = CallReader(core, self._method.response_codec)
+        try:
+            core.send_only(self._request)
+        except BaseException:
+            core.leave()
+            raise
+        return core
+
+
+class ClientStreamingCall(_Sending[Req], Generic[Req, Resp]):
+    """``(stream Req) returns``: any number of requests, then one response. See `CallWriter`."""
+
+    def __init__(self, start: Callable[[], Awaitable[ClientCore]], method: Method[Req, Resp]) -> None:
+        super().__init__(start)
+        self._method = method
+
+    async def _enter(self) -> ClientCore:
+        core = await super()._enter()
+        self.writer = RequestWriter(core, self._method.request_codec)
+        self._reader = CallReader(core, self._method.response_codec)
+        return core
 
     async def response(self) -> Resp:
         """Half-closes, and waits for the one response; asked again it is the same. Raises `RpcError` for any status but
@@ -164,7 +177,7 @@ class ClientStreamingCall(_Call, ObjectSendStream[Req], Generic[Req, Resp]):
         return self._response
 
 
-class DuplexCall(_Call, ObjectReceiveStream[Resp], ObjectSendStream[Req], Generic[Req, Resp]):
+class DuplexCall(_Receiving[Resp], _Sending[Req], Generic[Req, Resp]):
     """``(stream Req) returns (stream Resp)``: each side sends 0 to N messages, and the server ends the call whenever it
     likes. One task may read and another one write."""
 
@@ -174,34 +187,9 @@ class DuplexCall(_Call, ObjectReceiveStream[Resp], ObjectSendStream[Req], Generi
 
     async def _enter(self) -> ClientCore:
         core = await super()._enter()
-        #: The responses, and the requests, as objects of their own.
         self.reader = CallReader(core, self._method.response_codec)
         self.writer = RequestWriter(core, self._method.request_codec)
         return core
-
-    async def receive(self) -> Resp:
-        """See `CallReader.receive`."""
-        self._core  # noqa: B018
-        return await self.reader.receive()
-
-    async def __anext__(self) -> Resp:
-        self._core  # noqa: B018
-        return await self.reader.__anext__()
-
-    async def send(self, item: Req, *, compress: bool | None = None) -> None:
-        """See `CallWriter.send`."""
-        self._core  # noqa: B018
-        await self.writer.send(item, compress=compress)
-
-    async def send_all(self, source: Iterable[Req] | AsyncIterable[Req]) -> None:
-        """See `CallWriter.send_all`."""
-        self._core  # noqa: B018
-        await self.writer.send_all(source)
-
-    async def send_eof(self) -> None:
-        """See `RequestWriter.send_eof`."""
-        self._core  # noqa: B018
-        await self.writer.send_eof()
 
     def exchange(self, source: Iterable[Req] | AsyncIterable[Req]) -> Exchange[Req, Resp]:
         """Sends while it is read (D-30): ``async with call.exchange(source) as replies: async for reply in replies``.
