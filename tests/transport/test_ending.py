@@ -211,9 +211,8 @@ async def test_calls_can_be_cleaned_up_behind_a_shield() -> None:
                     assert await channel.unary(HELLO, b"again") == b"hello, again"
 
 
-async def test_native_cancellation_of_asyncio() -> None:
-    if anyio.get_cancelled_exc_class() is not asyncio.CancelledError:
-        pytest.skip("asyncio's own")
+@pytest.mark.parametrize("backend", ["asyncio"])
+async def test_native_cancellation_of_asyncio(backend: str) -> None:
     silent = Silent()
 
     async def client(port: int) -> None:
