@@ -19,7 +19,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 #: Folder below protos/ -> the package that its code goes to. No file imports another, so no path stands in the code.
-CONSUMERS = {"duplexcore/demo/v1": ROOT / "src" / "duplexcore" / "cli" / "proto"}
+CONSUMERS = {
+    "duplexcore/demo/v1": ROOT / "src" / "duplexcore" / "cli" / "proto",
+    "grpc/testing": ROOT / "src" / "duplexcore" / "interop" / "proto",
+}
 
 
 def generate(folder: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from duplexcore import ClientConnection, Origin, StatusCode
-from tests.support import raw
+from duplexcore.testing import raw
 from tests.support.bench import ClientBench, ServerBench, heard
 from tests.support.calls import NotingLane, Owner, client_call, code, ended, history
 

@@ -23,7 +23,7 @@ from duplexcore import (
     StatusCode,
 )
 from duplexcore.call.framing import frame_message
-from tests.support import raw
+from duplexcore.testing import raw
 from tests.support.bench import ClientBench, ServerBench
 from tests.support.calls import Joined, code, ended, history
 

@@ -24,7 +24,7 @@ from duplexcore.call.tables import CLIENT_RECEIVE, DISORDER, RECEIVE_FAULTS, SEN
 from duplexcore.connection.tables import CONNECTION, Turn
 from duplexcore.fingerprint import fingerprint
 from duplexcore.http2.tables import STREAM, Step, StreamState
-from tests.support import raw
+from duplexcore.testing import raw
 from tests.support.bench import ClientBench, ServerBench
 from tests.support.calls import REQUEST, NotingLane, Owner, block, client_call, history, server_call
 

@@ -27,8 +27,8 @@ from duplexcore import (
     Status,
     StatusCode,
 )
+from duplexcore.testing.raw import RawPeer
 from tests.support.calls import check_grammar
-from tests.support.raw import RawPeer
 
 Call = ClientCall | ServerCall
 STATUSES = [Status(), Status(StatusCode.ABORTED, "why"), Status(StatusCode.UNAVAILABLE)]

@@ -18,9 +18,9 @@ from duplexcore import (
     TimerKind,
 )
 from duplexcore.http2.carrier import LAST_OPENED
-from tests.support import raw
+from duplexcore.testing import raw
+from duplexcore.testing.raw import message
 from tests.support.bench import ClientBench, ServerBench, heard, outcome, patient
-from tests.support.raw import message
 
 SIDES = [ClientBench, ServerBench]
 FIRST = f"GOAWAY {raw.MAX_ID} NO_ERROR"

@@ -12,7 +12,7 @@ from duplexcore import (
     StatusCode,
     TimerKind,
 )
-from tests.support import raw
+from duplexcore.testing import raw
 from tests.support.bench import ClientBench, ServerBench, outcome, patient
 
 SIDES = [ClientBench, ServerBench]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from duplexcore import ClientConfig, ErrorCode, Origin, ServerConfig, Status, StatusCode, TimerKind
-from tests.support import raw
+from duplexcore.testing import raw
+from duplexcore.testing.raw import message
 from tests.support.bench import ClientBench, ServerBench, outcome
-from tests.support.raw import message
 
 HOUR = 3600.0
 

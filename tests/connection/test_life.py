@@ -15,9 +15,9 @@ from duplexcore import (
     TimerKind,
 )
 from duplexcore.connection.timers import Timers
-from tests.support import raw
+from duplexcore.testing import raw
+from duplexcore.testing.raw import message
 from tests.support.bench import ClientBench, ServerBench, outcome, patient
-from tests.support.raw import message
 
 SIDES = [ClientBench, ServerBench]
 FIRST = f"GOAWAY {raw.MAX_ID} NO_ERROR"

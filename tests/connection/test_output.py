@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from duplexcore import CallReadable, ClientConnection, ServerConnection, Status, StatusCode
-from tests.support import raw
+from duplexcore.testing import raw
 from tests.support.bench import ClientBench, ServerBench, outcome
 
 SIDES = [ClientBench, ServerBench]

@@ -27,9 +27,9 @@ from duplexcore import (
     StatusCode,
     TimerKind,
 )
-from tests.support import raw
+from duplexcore.testing import raw
+from duplexcore.testing.raw import RawPeer, message
 from tests.support.bench import ClientBench, ServerBench, heard, outcome
-from tests.support.raw import RawPeer, message
 from tests.support.recordings import busy, drain, note, open_call
 
 SIDES = [ClientBench, ServerBench]

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duplexcore import CallEnded, ClientConnection, ConnectionClosed, Message, ServerCall, ServerConnection, Status
-from tests.support import raw
-from tests.support.raw import RawPeer, message
+from duplexcore.testing import raw
+from duplexcore.testing.raw import RawPeer, message
 from tests.support.recordings import (
     Recording,
     busy,

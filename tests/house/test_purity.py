@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 ENGINE = SOURCE / "duplexcore"
 #: Not part of the engine: shipped for tests, and the command.
-EXEMPT = {"testing", "cli"}
+EXEMPT = {"testing", "interop", "cli"}
 FORBIDDEN = {
     "anyio",
     "asyncio",
@@ -101,5 +101,7 @@ def test_a_fresh_interpreter_loads_nothing_beyond_h2() -> None:
     assert "duplexcore" in engine
     extra = {name for name in engine - h2 if name.partition(".")[0] in FORBIDDEN}
     assert not extra, f"importing the engine loads {sorted(extra)}"
-    assert not {name for name in engine if name.startswith(("duplexcore.testing", "duplexcore.cli"))}
+    assert not {
+        name for name in engine if name.startswith(("duplexcore.testing", "duplexcore.interop", "duplexcore.cli"))
+    }
     assert not {name for name in engine if name.partition(".")[0] in {"google", "grpc", "hypothesis", "click", "rich"}}

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from duplexcore import AbuseLimits, CallStarted, ClientConfig, Origin, ServerConfig, compression_named
-from tests.support import raw
+from duplexcore.testing import raw
+from duplexcore.testing.raw import message
 from tests.support.bench import ClientBench, ServerBench, patient
-from tests.support.raw import message
 
 SIDES = [ClientBench, ServerBench]
 CALM = "ENHANCE_YOUR_CALM"

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from duplexcore import ClientConfig, Origin, StatusCode
-from tests.support import raw
+from duplexcore.testing import raw
+from duplexcore.testing.raw import message
 from tests.support.bench import ClientBench, ServerBench, heard, outcome
-from tests.support.raw import message
 
 SIDES = [ClientBench, ServerBench]
 

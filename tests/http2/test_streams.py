@@ -11,9 +11,9 @@ from duplexcore import (
     Status,
     StatusCode,
 )
-from tests.support import raw
+from duplexcore.testing import raw
+from duplexcore.testing.raw import message
 from tests.support.bench import ClientBench, ServerBench, heard, outcome
-from tests.support.raw import message
 
 # --- the limit of the peer (CONN-6, CONN-7) ---------------------------------------------------------------------------
 

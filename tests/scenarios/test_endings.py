@@ -15,6 +15,7 @@ import pytest
 from anyio.abc import ByteStream, SocketAttribute
 
 from duplexcore import ClientConfig, FrameType, MessageTooLargeError, RpcError, ServerConfig, StatusCode
+from duplexcore.testing.raw import RawPeer, data, message, rst
 from duplexcore_anyio import CallClosedError, Channel, DuplexServerCall, connect, memory_link, serve
 from tests.scenarios.wire import (
     PATH,
@@ -29,7 +30,6 @@ from tests.scenarios.wire import (
     wired,
 )
 from tests.support.grpc_aio_peer import AioPeer, Gate
-from tests.support.raw import RawPeer, data, message, rst
 
 MIB = 1024 * 1024
 

@@ -16,9 +16,9 @@ import pytest
 
 from duplexcore import ClientConfig, Metadata, RpcError, ServerConfig, StatusCode
 from duplexcore.call.client import ClientCall
+from duplexcore.testing.raw import GOAWAY, PREFACE, RST, RawPeer, data, message, settings
 from duplexcore_anyio import CallClosedError, Channel, DuplexServerCall, connect, memory_link, serve, serve_stream
 from tests.scenarios.wire import PATH, TALK, Where, drain, echo, everywhere, open_calls_of_servers, routed, wired
-from tests.support.raw import GOAWAY, PREFACE, RST, RawPeer, data, message, settings
 
 # --- a lost, repeated or damaged message ------------------------------------------------------------------------------
 

@@ -14,10 +14,10 @@ from duplexcore import FrameType, LocalProtocolError, Metadata, RpcError, Status
 from duplexcore.cli.proto import conversation_pb2
 from duplexcore.cli.proto.conversation_pb2 import InputMessage, OutputMessage
 from duplexcore.rpc import DuplexMethod, MethodKind
+from duplexcore.testing.raw import RawFrame, RawPeer, data, message
 from duplexcore_anyio import Channel, DuplexCall, DuplexServerCall, Router, connect, memory_link, serve
 from tests.scenarios.wire import PATH, TALK, Tape, Where, drain, echo, everywhere, routed, wired
 from tests.support.grpc_aio_peer import AioPeer
-from tests.support.raw import RawFrame, RawPeer, data, message
 
 TYPED = DuplexMethod("/duplexcore.demo.v1.Conversation/DuplexStreamingFunction", InputMessage, OutputMessage)
 

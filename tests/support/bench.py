@@ -18,9 +18,8 @@ from duplexcore import (
     ServerConfig,
     ServerConnection,
 )
-
-from . import raw
-from .raw import RawFrame, RawPeer
+from duplexcore.testing import raw
+from duplexcore.testing.raw import RawFrame, RawPeer
 
 CHAT = "/test.Echo/Chat"
 

@@ -26,9 +26,8 @@ from duplexcore import (
     Status,
     StatusCode,
 )
-
-from . import raw
-from .raw import RawPeer, message
+from duplexcore.testing import raw
+from duplexcore.testing.raw import RawPeer, message
 
 Engine = ClientConnection | ServerConnection
 AnyCall = ClientCall | ServerCall

@@ -31,10 +31,10 @@ from duplexcore.call.framing import frame_message
 from duplexcore.call.in_process import Direction
 from duplexcore.call.lane import Data, Headers
 from duplexcore.fingerprint import fingerprint
+from duplexcore.testing import raw
+from duplexcore.testing.raw import RawPeer
 
-from . import raw
 from .calls import CHAT, REQUEST, Joined, brief, check_grammar
-from .raw import RawPeer
 
 UP, DOWN = Direction.TO_SERVER, Direction.TO_CLIENT
 FIELDS = {

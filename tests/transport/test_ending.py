@@ -14,8 +14,8 @@ import trio
 from anyio.abc import ByteStream
 
 from duplexcore import ClientConfig, ErrorCode, RpcError, ServerConfig, StatusCode
+from duplexcore.testing import raw
 from duplexcore_anyio import Channel, DuplexServerCall, connect, memory_link, serve, serve_stream
-from tests.support import raw
 from tests.support.transport import HELLO, TALK, Tape, echo, four_kinds, joined, over_tcp, strange_server, until
 
 SETTINGS = raw.frame(raw.SETTINGS)

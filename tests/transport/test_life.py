@@ -12,9 +12,9 @@ import pytest
 import trio.testing
 
 from duplexcore import AbuseLimits, ClientConfig, RpcError, ServerConfig, ServerConnection, StatusCode
+from duplexcore.testing import raw
 from duplexcore_anyio import Channel, DuplexServerCall, memory_link, serve_stream
 from duplexcore_anyio import serving as serving_module
-from tests.support import raw
 from tests.support.transport import HELLO, TALK, echo, four_kinds, joined
 
 SETTINGS = raw.frame(raw.SETTINGS) + raw.settings_ack()

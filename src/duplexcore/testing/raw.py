@@ -1,7 +1,8 @@
 """An HTTP/2 peer written by hand: frames as bytes, header blocks by `hpack`, nothing of the engine.
 
 The functions write one frame each, also wrong ones. `RawPeer` adds what a peer must remember: its two HPACK tables and
-what it has read. `RawFrame.brief` is what tests compare: ``HEADERS 1 ES``, ``RST 1 CANCEL``, ``DATA 3 16384``.
+what it has read. `RawFrame.brief` is what tests compare: ``HEADERS 1 ES``, ``RST 1 CANCEL``, ``DATA 3 16384``. No I/O.
+Sources: RFC 9113 sections 4 and 6, RFC 7541; the message prefix is that of gRPC over HTTP/2.
 """
 
 from __future__ import annotations
@@ -57,6 +58,14 @@ CODES = (
 MAX_ID = 2**31 - 1
 
 Field = tuple[bytes, bytes]
+#: What a SETTINGS frame says; pairs where an id comes twice.
+Settings = dict[int, int] | Sequence[tuple[int, int]]
+#: A field to be written; text is latin-1.
+AnyField = tuple[bytes | str, bytes | str]
+
+
+class WireError(Exception):
+    """The other side has sent what no peer can read: no preface, a torn header block, HPACK that does not decode."""
 
 
 # --- writing: one frame each ------------------------------------------------------------------------------------------
@@ -79,7 +88,7 @@ def rst(stream: int, code: int = 8) -> bytes:
     return frame(RST, 0, stream, code.to_bytes(4, "big"))
 
 
-def settings(values: dict[int, int] | Iterable[tuple[int, int]] = ()) -> bytes:
+def settings(values: Settings = ()) -> bytes:
     pairs = values.items() if isinstance(values, dict) else values
     return frame(SETTINGS, 0, 0, b"".join(key.to_bytes(2, "big") + value.to_bytes(4, "big") for key, value in pairs))
 
@@ -132,6 +141,7 @@ class RawFrame:
 
     @property
     def last_id(self) -> int:
+        """Of GOAWAY."""
         return int.from_bytes(self.payload[:4], "big")
 
     @property
@@ -142,13 +152,16 @@ class RawFrame:
 
     @property
     def end(self) -> bool:
+        """Whether the other side ends its half of the stream with this."""
         return self.type in (DATA, HEADERS) and bool(self.flags & ES)
 
     def field(self, name: bytes) -> bytes | None:
+        """The first value of that name, of HEADERS."""
         return next((value for key, value in self.fields or () if key == name), None)
 
     @property
     def brief(self) -> str:
+        """The frame in a few words."""
         name = NAMES[self.type] if self.type < len(NAMES) else f"TYPE {self.type}"
         ended = " ES" if self.end else ""
         match self.type:
@@ -157,15 +170,20 @@ class RawFrame:
             case 1:
                 return f"HEADERS {self.stream}{ended}"
             case 3:
-                return f"RST {self.stream} {CODES[self.code]}"
+                return f"RST {self.stream} {code_name(self.code)}"
             case 4 | 6:
                 return f"{name} ACK" if self.flags & ACK else name
             case 7:
-                return f"GOAWAY {self.last_id} {CODES[self.code]}"
+                return f"GOAWAY {self.last_id} {code_name(self.code)}"
             case 8:
                 return f"WINDOW_UPDATE {self.stream} {int.from_bytes(self.payload, 'big')}"
             case _:
                 return f"{name} {self.stream}"
+
+
+def code_name(code: int) -> str:
+    """An error code of HTTP/2 by its name, RFC 9113 section 7."""
+    return CODES[code] if code < len(CODES) else f"CODE {code:#x}"
 
 
 class RawPeer:
@@ -181,18 +199,19 @@ class RawPeer:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def hello(self, values: dict[int, int] | Iterable[tuple[int, int]] = (), *, ack: bool = True) -> bytes:
+    def hello(self, values: Settings = (), *, ack: bool = True) -> bytes:
         """What it has to say first; with ``ack`` also that it has seen the other side's SETTINGS."""
         return (PREFACE if self.client else b"") + settings(values) + (settings_ack() if ack else b"")
 
-    def block(self, fields: Iterable[tuple[bytes | str, bytes | str]]) -> bytes:
+    def block(self, fields: Iterable[AnyField]) -> bytes:
+        """A header block: for HEADERS that are written by hand."""
         pairs = [(_raw(name), _raw(value)) for name, value in fields]
         return self.encoder.encode(pairs, huffman=False)
 
     def headers(
         self,
         stream: int,
-        fields: Iterable[tuple[bytes | str, bytes | str]],
+        fields: Iterable[AnyField],
         *,
         end: bool = False,
         pad: int | None = None,
@@ -231,13 +250,17 @@ class RawPeer:
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def read(self, incoming: bytes) -> list[RawFrame]:
-        """The frames that ``incoming`` completes; every header block is decoded, so the tables must be in step."""
+        """The frames that ``incoming`` completes; every header block is decoded, so the tables must be in step.
+
+        Raises `WireError`; then nothing more can be read.
+        """
         self._buffer += incoming
         frames = []
         if self._preface:
             if len(self._buffer) < len(self._preface):
                 return []
-            assert self._buffer.startswith(self._preface), self._buffer[:40]
+            if not self._buffer.startswith(self._preface):
+                raise WireError(f"no preface, but {self._buffer[:40]!r}")
             self._buffer, self._preface = self._buffer[len(self._preface) :], b""
         buffer, at = self._buffer, 0
         while len(buffer) - at >= 9:
@@ -254,27 +277,31 @@ class RawPeer:
 
     @property
     def inside_frame(self) -> bool:
+        """Whether a frame, or a header block, has not come whole."""
         return bool(self._buffer or self._block)
 
     def _join(self, one: RawFrame) -> RawFrame | None:
         if not self._block and one.type != HEADERS:
-            assert one.type != CONTINUATION, "CONTINUATION without HEADERS"
+            if one.type == CONTINUATION:
+                raise WireError("CONTINUATION without HEADERS")
             return one
-        if self._block:
-            assert one.type == CONTINUATION, f"{one.brief} inside a header block"
-            assert one.stream == self._block[0].stream, "a CONTINUATION of another stream"
+        if self._block and (one.type != CONTINUATION or one.stream != self._block[0].stream):
+            raise WireError(f"{one.brief} inside the header block of stream {self._block[0].stream}")
         self._block.append(one)
         if not one.flags & EH:
             return None
         frames, self._block = self._block, []
         first, block = frames[0], b"".join(part.payload for part in frames)
-        decoded = list(self.decoder.decode(block, raw=True))
+        try:
+            decoded = list(self.decoder.decode(block, raw=True))
+        except hpack.HPACKError as error:
+            raise WireError(f"a header block that does not decode: {error}") from error
         never = frozenset(field[0] for field in decoded if isinstance(field, hpack.NeverIndexedHeaderTuple))
         fields = tuple((bytes(field[0]), bytes(field[1])) for field in decoded)
         return RawFrame(HEADERS, first.flags, first.stream, block, fields, never, len(frames))
 
 
-def request_fields(path: str = "/test.Echo/Chat", *extra: tuple[str, str]) -> list[tuple[bytes | str, bytes | str]]:
+def request_fields(path: str = "/test.Echo/Chat", *extra: tuple[str, str]) -> list[AnyField]:
     return [
         (":method", "POST"),
         (":scheme", "http"),
@@ -286,7 +313,7 @@ def request_fields(path: str = "/test.Echo/Chat", *extra: tuple[str, str]) -> li
     ]
 
 
-def response_fields(*extra: tuple[str, str]) -> list[tuple[bytes | str, bytes | str]]:
+def response_fields(*extra: tuple[str, str]) -> list[AnyField]:
     return [(":status", "200"), ("content-type", "application/grpc"), *extra]
 
 

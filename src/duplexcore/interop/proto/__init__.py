@@ -1,0 +1,1 @@
+"""Messages generated from protos/grpc/testing by `make protos`."""
