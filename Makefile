@@ -101,7 +101,7 @@ requirements: $(VENV)/.installed-dev ## which requirement and scenario ids have 
 	@test -f .requirements/results.json || $(MAKE) test ARGS= || true
 	@$(PY) scripts/requirements.py
 
-requirements-check: $(BUILD)/tested ## every id in scope has a passing test
+requirements-check: $(BUILD)/tested ## every id has a passing test, but those that pyproject.toml excuses
 	$(PY) scripts/requirements.py --check
 
 diagrams: $(VENV)/.installed-dev ## draw the state diagrams in docs/ from the tables
