@@ -3,7 +3,7 @@
     python scripts/requirements.py            per group: how many ids have a passing test, and which have not
     python scripts/requirements.py --check    exit 1 if an id has none, or a failing one, and is not excused
 
-Every id is asked for, so a test that is lost is noticed. Excused are those in `not-yet` of pyproject.toml, each with its
+Every id is asked for, so a lost test is noticed. Excused are those in `not-yet` of pyproject.toml, each with its
 reason, for as long as they have no passing test.
 
 Tests name the ids they prove: ``@pytest.mark.req("FRM-4", "D-13")``. tests/plugins/requirements.py writes what came of
