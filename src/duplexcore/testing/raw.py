@@ -280,6 +280,11 @@ class RawPeer:
         """Whether a frame, or a header block, has not come whole."""
         return bool(self._buffer or self._block)
 
+    @property
+    def held(self) -> int:
+        """How many bytes of an incomplete frame and header block are kept."""
+        return len(self._buffer) + sum(len(part.payload) + 9 for part in self._block)
+
     def _join(self, one: RawFrame) -> RawFrame | None:
         if not self._block and one.type != HEADERS:
             if one.type == CONTINUATION:
