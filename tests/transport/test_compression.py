@@ -140,3 +140,27 @@ async def test_a_message_that_unpacks_above_the_limit() -> None:
                 await call.receive()
         assert got.value.status.code is StatusCode.RESOURCE_EXHAUSTED
         assert await channel.unary(HELLO, b"on") == b"hello, on"
+
+
+@pytest.mark.req("PY-1", "COMP-8", "COMP-9")
+async def test_a_handler_that_returns_or_yields_chooses_for_the_message() -> None:
+    async def hello(request: bytes, context: ServerContext) -> bytes:
+        context.choose_compression("gzip")
+        context.compress_next({b"pack": True, b"plain": False}.get(request))
+        return b"tiny" if request == b"pack" else TEXT
+
+    async def count(request: bytes, context: ServerContext) -> AsyncIterator[bytes]:
+        context.choose_compression("gzip")
+        for compress in (True, False, None):
+            context.compress_next(compress)
+            yield b"tiny"  # not smaller when it is packed
+        yield TEXT
+
+    router = Router()
+    router.add(HELLO, hello)
+    router.add(COUNT, count)
+    async with joined(router) as channel:
+        told = [(await channel.unary_result(HELLO, word)).was_compressed for word in (b"pack", b"plain", b"either")]
+        assert told == [True, False, True]
+        async with channel.server_streaming(COUNT, b"") as call:
+            assert [call.was_compressed async for _ in call] == [True, False, False, True]

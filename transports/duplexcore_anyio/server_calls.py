@@ -27,13 +27,19 @@ Resp = TypeVar("Resp")
 class ServerCore(CallCore[ServerCall]):
     """One call that a client has opened, and the scope that its handler runs in."""
 
-    __slots__ = ("scope", "trailing_metadata")
+    __slots__ = ("compress_next", "scope", "trailing_metadata")
 
     def __init__(self, engine: ServerCall, driver: Driver[Any]) -> None:
         super().__init__(engine, driver)
         deadline = engine.deadline
         self.scope = anyio.CancelScope() if deadline is None else anyio.CancelScope(deadline=deadline)
         self.trailing_metadata = Metadata()
+        self.compress_next: bool | None = None
+
+    async def offer(self, payload: bytes, compress: bool | None = None) -> None:
+        if compress is None:
+            compress, self.compress_next = self.compress_next, None
+        await super().offer(payload, compress)
 
     def on_end(self) -> None:
         if not self.left:
@@ -134,6 +140,12 @@ class ServerContext:
         if self._core.left:
             raise self._core.closed_error()
         self._core.engine.choose_compression(name)
+
+    def compress_next(self, compress: bool | None) -> None:
+        """How the next response is sent, for handlers that return or yield it: as ``compress`` of `CallWriter.send`."""
+        if self._core.left:
+            raise self._core.closed_error()
+        self._core.compress_next = compress
 
     async def send_initial_metadata(self, metadata: MetadataLike = ()) -> None:
         """Sends the response's metadata now, before any message; without it, it goes with the first.
