@@ -14,6 +14,7 @@ from .call import (
     Message,
     Origin,
     Receive,
+    ReplayBudget,
     Send,
     ServerCall,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "MetadataLike",
     "Origin",
     "Receive",
+    "ReplayBudget",
     "RpcError",
     "Send",
     "ServerCall",

@@ -2,6 +2,7 @@
 
 from .client import ClientCall
 from .events import CallEnded, CallEvent, HalfClosed, InitialMetadata, Message, Origin
+from .replay import ReplayBudget
 from .server import ServerCall
 from .tables import Receive, Send
 
@@ -14,6 +15,7 @@ __all__ = [
     "Message",
     "Origin",
     "Receive",
+    "ReplayBudget",
     "Send",
     "ServerCall",
 ]

@@ -12,6 +12,7 @@ from ..errors import LocalProtocolError, MessageTooLargeError
 from ..status import ErrorCode
 from .events import CallEnded, CallEvent, Message
 from .framing import PREFIX, MessageDecoder, Unpacked, frame_message, size_of
+from .replay import Replay
 from .tables import SEND, Fault, Receive, Say, Send
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Call:
         "_outbox",
         "_owner",
         "_reader",
+        "_replay",
         "_single",
         "_spare",
         "_unsent",
@@ -94,6 +96,7 @@ class Call:
         self._outbox: deque[bytes] = deque()  # whole messages, with their prefixes
         self._unsent = 0  # bytes in the outbox
         self._cut = 0  # bytes of its first message that are framed already
+        self._replay: Replay | None = None  # a client's: keeps the messages that have left
 
     # --- the application's side ---------------------------------------------------------------------------------
 
@@ -268,6 +271,8 @@ class Call:
             if size <= left:
                 parts.append(message[self._cut :] if self._cut else message)
                 outbox.popleft()
+                if self._replay is not None and not self._replay.keep(message):
+                    self._replay = None
                 self._cut = 0
                 left -= size
             else:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from ..config import ClientConfig
 from ..metadata import EMPTY, Field, Metadata, field_list_size
 from ..status import STATUS_BY_ERROR_CODE, ErrorCode, Status, StatusCode, append_note
 from . import headers
-from .base import Call, CallOwner, reset_text
+from .base import Call, CallOwner, Reader, reset_text
 from .events import CallEnded, CallEvent, InitialMetadata, Origin
+from .framing import MessageDecoder
 from .lane import Block, Data, Headers, Lane, Output
+from .replay import Replay, ReplayBudget
 from .tables import CLIENT_RECEIVE, DISORDER, RECEIVE_FAULTS, SEND, Fault, Hear, Receive, Say, Send
 from .timeout import encode_timeout
 
 __all__ = ["ClientCall"]
 
+#: Who may have ended a call that can be started again.
+_NOBODYS = (Origin.TRANSPORT, Origin.PEER)
 #: How much of the body of an answer that is not gRPC goes into the status message (ERR-1): bytes.
 BODY_SHOWN = 1024
 
@@ -25,7 +31,17 @@ class ClientCall(Call):
     be used at any time; after the end they do nothing.
     """
 
-    __slots__ = ("_authority", "_body", "_custom", "_foreign", "_opened", "_subtype", "initial_metadata")
+    __slots__ = (
+        "_authority",
+        "_body",
+        "_budget",
+        "_custom",
+        "_foreign",
+        "_opened",
+        "_said",
+        "_subtype",
+        "initial_metadata",
+    )
 
     config: ClientConfig
 
@@ -42,6 +58,7 @@ class ClientCall(Call):
         subtype: str,
         compression: str | None = None,
         single_response: bool,
+        replay: ReplayBudget | None = None,
     ) -> None:
         super().__init__(method, lane, owner, config)
         #: What the server sent before its first message; None until it has come.
@@ -56,6 +73,9 @@ class ClientCall(Call):
         self._opened = False  # whether the request's headers are framed
         self._foreign: Status | None = None
         self._body = b""
+        self._budget = replay  # None: the call is never started again
+        self._replay = None if replay is None else Replay(replay)
+        self._said: tuple[Send, deque[bytes]] | None = None  # by the application, before an end that allows `restart`
 
     # --- the application's side ---------------------------------------------------------------------------------
 
@@ -68,6 +88,52 @@ class ClientCall(Call):
     def cancel(self, message: str = "cancelled by the client") -> None:
         """Ends the call now, as CANCELLED, and drops what was not framed (CANC-1, CANC-5)."""
         self._give_up(Status(StatusCode.CANCELLED, message), Origin.LOCAL, ErrorCode.CANCEL)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for a stream, or for the connection: nothing of it has left (CONN-7, D-38)."""
+        return not self._opened and self.ended is None
+
+    # --- once more ------------------------------------------------------------------------------------------------
+
+    @property
+    def restartable(self) -> bool:
+        """Whether it has ended without the server's application having seen anything of it, and all that was said is
+        there to be said again: `ClientConnection.restart_call` may have it (RETRY-3).
+
+        A call that never left may be started again as often as is needed, one that the server has refused only once.
+        Not so a call that was started without ``replay``, or had to keep more than that allows.
+        """
+        return self._said is not None
+
+    def restart(self, lane: Lane, owner: CallOwner) -> None:
+        """The same call on another lane, as if nothing had happened: same messages, same half-close."""
+        assert self._said is not None
+        assert self._budget is not None
+        self._lane, self._owner = lane, owner
+        (self.send_state, self._outbox), self._said = self._said, None
+        self._unsent = sum(map(len, self._outbox))
+        self._replay = None if self._opened else Replay(self._budget)
+        self._opened = False
+        self.receive_state = Receive.IDLE
+        self._decoder = MessageDecoder(self.config.max_receive_message_size, self.config.compressions)
+        self.ended = None
+        self._inbox.clear()  # of the end: nothing else had come
+        self._reader = Reader.UNASKED
+
+    def _end(self, ended: CallEnded) -> None:
+        if self.ended is None and self._budget is not None:
+            if ended.unprocessed and ended.origin in _NOBODYS and (self._replay is not None or not self._opened):
+                kept = self._replay.messages if self._replay is not None else ()
+                self._said = (self.send_state, deque((*kept, *self._outbox)))
+            self._commit()
+        super()._end(ended)
+
+    def _commit(self) -> None:
+        """The server works on the call: it will not be started again."""
+        if self._replay is not None:
+            self._replay.drop()
+            self._replay = None
 
     # --- the carrier's side --------------------------------------------------------------------------------------
 
@@ -115,6 +181,7 @@ class ClientCall(Call):
             if self._hear(Hear.LAST_HEADERS):
                 self._on_outcome(block, headers.read_outcome(block, limit))
             return
+        self._commit()
         match headers.read_response(block, self._subtype, limit):
             case headers.Response(metadata, encoding):
                 if self._hear(Hear.HEADERS):

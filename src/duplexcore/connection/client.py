@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from ..call import ClientCall, Origin
+from ..call import ClientCall, Origin, ReplayBudget
 from ..call.lane import CallSide, Lane
 from ..config import ClientConfig, check_authority
 from ..errors import LocalProtocolError
@@ -50,6 +50,7 @@ class ClientConnection(Connection[ClientCall]):
         content_subtype: str = "",
         compression: str | None = None,
         single_response: bool = False,
+        replay: ReplayBudget | None = None,
     ) -> ClientCall:
         """Opens a call; its headers leave with the next bytes, or when a stream is free (CONN-7).
 
@@ -57,7 +58,7 @@ class ClientConnection(Connection[ClientCall]):
         ``content_subtype``: what stands after ``application/grpc+``. ``compression``: the coding of the requests, one
         of the configuration's ``compressions``, "identity" for none, instead of its ``compression``.
         ``single_response``: the method answers with one message: it is delivered with an OK status, and none or two
-        are UNIMPLEMENTED (STAT-15 to STAT-17).
+        are UNIMPLEMENTED (STAT-15 to STAT-17). ``replay``: see `restart_call`.
 
         On a connection that the peer has closed or is leaving, the call ends at once, as unprocessed. Raises
         `LocalProtocolError` for arguments that can not be sent, after `shutdown`, and when ``max_waiting_calls`` wait.
@@ -95,16 +96,36 @@ class ClientConnection(Connection[ClientCall]):
             subtype=content_subtype,
             compression=None if coding == "identity" else coding,
             single_response=single_response,
+            replay=replay,
         )
         lane.call = call
+        self._begin(call, lane)
+        return call
+
+    def restart_call(self, call: ClientCall) -> None:
+        """Starts a call here that has ended on another connection without having been processed: the same messages,
+        the same half-close, and what is left of its time, as if nothing had happened (RETRY-3, RETRY-5).
+
+        It must have been started with a ``replay`` budget. Raises `LocalProtocolError` for a call that is not
+        ``restartable``, and after `shutdown`.
+        """
+        if not call.restartable:
+            raise LocalProtocolError("the call can not be started again: the server may have seen it")
+        if self._leaving:
+            raise LocalProtocolError("the connection is shutting down: start the call on another one")
+        lane = self._carrier.open_lane()
+        call.restart(lane, self)
+        lane.call = call
+        self._begin(call, lane)
+
+    def _begin(self, call: ClientCall, lane: Lane) -> None:
         if self.state >= ConnectionState.DRAINING:
             call.on_reset(ErrorCode.NO_ERROR, Origin.TRANSPORT, self._reason, unprocessed=True)
-            self._carrier.withdraw(lane)
-            return call
-        if deadline is not None:
-            self._timers.start(TimerKind.DEADLINE, deadline, call)
+            lane.abort(ErrorCode.NO_ERROR)
+            return
+        if call.deadline is not None:
+            self._timers.start(TimerKind.DEADLINE, call.deadline, call)
         self.slots_changed()
-        return call
 
     def shutdown(self, *, deadline: float | None = None) -> None:
         """Takes no more calls, lets those that are there finish, then says GOAWAY and closes (DUP-30, GOAW-8).
