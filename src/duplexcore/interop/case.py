@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from duplexcore import ClientConfig, Metadata
 from duplexcore_anyio import Connecting, Observer, connect
+
+from .stub import Stub
 
 __all__ = ["Case", "CaseFailed", "CaseOptions", "CaseRun", "CaseSkipped", "Target"]
 
@@ -49,6 +52,9 @@ class CaseOptions:
     soak_min_time_between_rpcs: float = 0.0
     soak_request_size: int = 271_828
     soak_response_size: int = 314_159
+    #: concurrent_large_unary and long_lived_channel.
+    concurrent_calls: int = 1_000
+    channel_life: float = 5.0
 
 
 class CaseRun:
@@ -76,6 +82,14 @@ class CaseRun:
             inherit_deadline=False,
             observer=observer,
         )
+
+    @asynccontextmanager
+    async def service(
+        self, *, config: ClientConfig | None = None, observer: Observer | None = None
+    ) -> AsyncGenerator[Stub, None]:
+        """The service on a new channel."""
+        async with self.connect(config=config, observer=observer) as channel:
+            yield Stub(channel, self.options.additional_metadata)
 
 
 def _case_timeout(options: CaseOptions) -> float:
