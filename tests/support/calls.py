@@ -29,24 +29,24 @@ class Owner:
     """Both a client's and a server's: notes what it is told."""
 
     def __init__(self, *, room: bool = True) -> None:
-        self.room_for_call = room
+        self._room_for_call = room
         self.notes: list[str] = []
         self.timeout: float | None = None
 
-    def call_readable(self, call: Any) -> None:
+    def _call_readable(self, call: Any) -> None:
         self.notes.append("readable")
 
-    def call_writable(self, call: Any) -> None:
+    def _call_writable(self, call: Any) -> None:
         self.notes.append("writable")
 
-    def call_ended(self, call: Any) -> None:
+    def _call_ended(self, call: Any) -> None:
         self.notes.append("ended")
 
-    def call_started(self, call: ServerCall, timeout: float | None) -> None:
+    def _call_started(self, call: ServerCall, timeout: float | None) -> None:
         self.notes.append("started")
         self.timeout = timeout
 
-    def call_released(self, call: ServerCall) -> None:
+    def _call_released(self, call: ServerCall) -> None:
         self.notes.append("released")
 
 

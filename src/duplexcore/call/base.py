@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..compression import compression_named
 from ..config import Config
 from ..errors import LocalProtocolError, MessageTooLargeError
 from ..status import ErrorCode
-from .events import CallEnded, CallEvent, Message
-from .framing import PREFIX, MessageDecoder, Unpacked, frame_message, size_of
+from .events import CallEnded, CallEvent
+from .framing import frame_message, size_of
+from .inbox import Inbox
 from .replay import Replay
 from .tables import SEND, Fault, Receive, Say, Send
 
@@ -22,22 +22,13 @@ __all__: list[str] = []
 
 
 class CallOwner(Protocol):
-    """Who hears that a call has something to say: the connection."""
+    """Who hears that a call has something to say: the connection. (Not for its users: hence the underscores.)"""
 
-    def call_readable(self, call: Any) -> None: ...
+    def _call_readable(self, call: Any) -> None: ...
 
-    def call_writable(self, call: Any) -> None: ...
+    def _call_writable(self, call: Any) -> None: ...
 
-    def call_ended(self, call: Any) -> None: ...
-
-
-class Reader(IntEnum):
-    """What is known of the one who takes messages. UNASKED: nothing yet; WAITING: it found nothing to take;
-    ANNOUNCED: it was told to look."""
-
-    UNASKED = 0
-    WAITING = 1
-    ANNOUNCED = 2
+    def _call_ended(self, call: Any) -> None: ...
 
 
 class Call:
@@ -45,16 +36,11 @@ class Call:
 
     __slots__ = (
         "_cut",
-        "_decoder",
-        "_early",
         "_inbox",
         "_lane",
         "_outbox",
         "_owner",
-        "_reader",
         "_replay",
-        "_single",
-        "_spare",
         "_unsent",
         "compression",
         "config",
@@ -64,7 +50,6 @@ class Call:
         "method",
         "receive_state",
         "send_state",
-        "was_compressed",
     )
 
     def __init__(self, method: str, lane: Lane, owner: CallOwner, config: Config) -> None:
@@ -85,14 +70,7 @@ class Call:
         #: The coding of what this side sends, unless a message says otherwise; None: plain. Fixed once it is told to
         #: the peer with the headers.
         self.compression: str | None = None
-        #: Whether the message that was taken last came compressed (COMP-11).
-        self.was_compressed = False
-        self._decoder = MessageDecoder(config.max_receive_message_size, config.compressions)
-        self._inbox: deque[bytes | Unpacked | CallEvent] = deque()
-        self._reader = Reader.UNASKED
-        self._early = 0  # bytes of the next message that were credited before it was taken
-        self._single = False  # exactly one message is expected,
-        self._spare: bytes | Unpacked | None = None  # kept here until the peer's end shows that it was the only one
+        self._inbox = Inbox(lane, config)
         self._outbox: deque[bytes] = deque()  # whole messages, with their prefixes
         self._unsent = 0  # bytes in the outbox
         self._cut = 0  # bytes of its first message that are framed already
@@ -148,28 +126,16 @@ class Call:
     def take_message(self) -> bytes | None:
         """The next message; None when none waits. What stands before it in the queue (the client's
         `InitialMetadata`) is passed over; `HalfClosed` and `CallEnded` are left for `next_event`."""
-        inbox = self._inbox
-        while inbox:
-            head = inbox[0]
-            if isinstance(head, (bytes, Unpacked)):
-                inbox.popleft()
-                return self._took(head)
-            if not self._passed_over(head):
-                return None
-            inbox.popleft()
-        self._found_nothing()
-        return None
+        return self._inbox.take_message()
 
     def next_event(self) -> CallEvent | None:
         """The next event; None when none waits."""
-        if not self._inbox:
-            self._found_nothing()
-            return None
-        head = self._inbox.popleft()
-        if isinstance(head, (bytes, Unpacked)):
-            payload = self._took(head)
-            return Message(payload, self.was_compressed)
-        return head
+        return self._inbox.next_event()
+
+    @property
+    def was_compressed(self) -> bool:
+        """Whether the message that was taken last came compressed (COMP-11)."""
+        return self._inbox.was_compressed
 
     # --- states and the end --------------------------------------------------------------------------------------
 
@@ -186,73 +152,23 @@ class Call:
         self.ended = ended
         self.send_state = SEND[self.send_state, Say.END]
         self.receive_state = Receive.ENDED
-        self._spare = None
         self._outbox.clear()
         self._unsent = self._cut = 0
-        self._inbox.append(ended)
-        self._reader = Reader.ANNOUNCED
-        self._owner.call_readable(self)  # told to look already or not: writers and watchers are waiting, too
-        self._owner.call_ended(self)
+        self._inbox.end(ended)
+        self._owner._call_readable(self)  # told to look already or not: writers and watchers are waiting, too
+        self._owner._call_ended(self)
 
     # --- bytes in ------------------------------------------------------------------------------------------------
 
     def _receive(self, data: bytes) -> Fault | None:
-        """Puts the messages that ``data`` completes into the inbox; the fault that ended the direction, if one did."""
-        before = self._decoder.buffered
-        messages = self._decoder.feed(data)
-        self._lane.kept(self._decoder.buffered - before + sum(map(_memory_of, messages)))
-        if self._single:
-            for message in messages:
-                if self._spare is not None:
-                    return self._too_many()
-                self._spare = message
-                self._early = 0
-        elif messages:
-            self._inbox.extend(messages)
-            self._announce()
-        if self._decoder.buffered and not messages:
-            if self._single or self._reader is Reader.WAITING:
-                self._credit_unfinished()
-            elif self._reader is Reader.UNASKED:
-                self._announce()  # it must ask for a message that is larger than the window to come through
-        return self._decoder.fault
-
-    def _too_many(self) -> Fault:
-        raise NotImplementedError
+        """Hands over the messages that ``data`` completes; the fault that ended the direction, if one did."""
+        if self._inbox.receive(data):
+            self._owner._call_readable(self)
+        return self._inbox.fault
 
     def _put(self, event: CallEvent) -> None:
-        self._inbox.append(event)
-        self._announce()
-
-    def _announce(self) -> None:
-        if self._reader is not Reader.ANNOUNCED:
-            self._reader = Reader.ANNOUNCED
-            self._owner.call_readable(self)
-
-    def _passed_over(self, event: CallEvent) -> bool:
-        return False
-
-    def _took(self, message: bytes | Unpacked) -> bytes:
-        self.was_compressed = isinstance(message, Unpacked)
-        size = message.wire_size if isinstance(message, Unpacked) else len(message)
-        owed = size + PREFIX - self._early
-        self._early = 0
-        self._lane.kept(-_memory_of(message))
-        if owed:
-            self._lane.consumed(owed)
-        return message.payload if isinstance(message, Unpacked) else message
-
-    def _found_nothing(self) -> None:
-        self._reader = Reader.WAITING
-        self._credit_unfinished()
-
-    def _credit_unfinished(self) -> None:
-        """A reader waits for a message that may be larger than the window, or it is the only one: its bytes are
-        credited as they come, up to the message limit, which the decoder has checked (FLOW-4)."""
-        owed = self._decoder.buffered - self._early
-        if owed > 0:
-            self._early += owed
-            self._lane.consumed(owed)
+        if self._inbox.put(event):
+            self._owner._call_readable(self)
 
     # --- bytes out -----------------------------------------------------------------------------------------------
 
@@ -281,7 +197,7 @@ class Call:
                 left = 0
         self._unsent -= room - left
         if not was_writable and self.writable:
-            self._owner.call_writable(self)
+            self._owner._call_writable(self)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def __repr__(self) -> str:
@@ -311,10 +227,6 @@ _MISUSE = {
     Say.HALF_CLOSE: "nothing to half-close: the call has not been opened",
     Say.FINISH: "the call has its status already: finish() can be said once",
 }
-
-
-def _memory_of(message: bytes | Unpacked) -> int:
-    return PREFIX + len(message.payload if isinstance(message, Unpacked) else message)
 
 
 def reset_text(code: int, reason: str) -> str:

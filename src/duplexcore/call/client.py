@@ -8,9 +8,9 @@ from ..config import ClientConfig
 from ..metadata import EMPTY, Field, Metadata, field_list_size
 from ..status import STATUS_BY_ERROR_CODE, ErrorCode, Status, StatusCode, append_note
 from . import headers
-from .base import Call, CallOwner, Reader, reset_text
-from .events import CallEnded, CallEvent, InitialMetadata, Origin
-from .framing import MessageDecoder
+from .base import Call, CallOwner, reset_text
+from .events import CallEnded, InitialMetadata, Origin
+from .inbox import Inbox
 from .lane import Block, Data, Headers, Lane, Output
 from .replay import Replay, ReplayBudget
 from .tables import CLIENT_RECEIVE, DISORDER, RECEIVE_FAULTS, SEND, Fault, Hear, Receive, Say, Send
@@ -22,6 +22,7 @@ __all__ = ["ClientCall"]
 _NOBODYS = (Origin.TRANSPORT, Origin.PEER)
 #: How much of the body of an answer that is not gRPC goes into the status message (ERR-1): bytes.
 BODY_SHOWN = 1024
+_SECOND_RESPONSE = Fault(StatusCode.UNIMPLEMENTED, ErrorCode.CANCEL, "more than the one response that the method has")
 
 
 class ClientCall(Call):
@@ -66,7 +67,8 @@ class ClientCall(Call):
         self.deadline = deadline
         self.compression = compression
         self.send_state = SEND[Send.IDLE, Say.OPENING]
-        self._single = single_response
+        if single_response:
+            self._inbox.expect_one(_SECOND_RESPONSE)
         self._custom = custom
         self._authority = authority
         self._subtype = subtype
@@ -116,10 +118,10 @@ class ClientCall(Call):
         self._replay = None if self._opened else Replay(self._budget)
         self._opened = False
         self.receive_state = Receive.IDLE
-        self._decoder = MessageDecoder(self.config.max_receive_message_size, self.config.compressions)
         self.ended = None
-        self._inbox.clear()  # of the end: nothing else had come
-        self._reader = Reader.UNASKED
+        single, self._inbox = self._inbox.single, Inbox(lane, self.config)  # nothing but the end had come
+        if single:
+            self._inbox.expect_one(_SECOND_RESPONSE)
 
     def _end(self, ended: CallEnded) -> None:
         if self.ended is None and self._budget is not None:
@@ -186,7 +188,7 @@ class ClientCall(Call):
             case headers.Response(metadata, encoding):
                 if self._hear(Hear.HEADERS):
                     self.initial_metadata = metadata
-                    self._decoder.encoding = encoding
+                    self._inbox.decoder.encoding = encoding
                     self._put(InitialMetadata(metadata))
             case headers.ForeignResponse(status):
                 if self._hear(Hear.FOREIGN_HEADERS):
@@ -222,9 +224,6 @@ class ClientCall(Call):
                 status = Status(StatusCode.UNAVAILABLE, reason)
         self._end(CallEnded(status, EMPTY, origin, unprocessed or not self._opened))
 
-    def _passed_over(self, event: CallEvent) -> bool:
-        return isinstance(event, InitialMetadata)
-
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _hear(self, what: Hear) -> bool:
@@ -254,17 +253,11 @@ class ClientCall(Call):
 
     def _complete(self, status: Status) -> Status:
         """OK, unless the messages say otherwise; a single response is delivered only now (FRM-8, STAT-15, STAT-17)."""
-        if self._decoder.buffered:
+        if self._inbox.unfinished:
             return Status(StatusCode.INTERNAL, "the call ended in the middle of a message")
-        if self._single:
-            if self._spare is None:
-                return Status(StatusCode.UNIMPLEMENTED, "the call ended without the one response that the method has")
-            self._inbox.append(self._spare)
+        if not self._inbox.complete():
+            return Status(StatusCode.UNIMPLEMENTED, "the call ended without the one response that the method has")
         return status
-
-    def _too_many(self) -> Fault:
-        text = "more than the one response that the method has"
-        return Fault(StatusCode.UNIMPLEMENTED, ErrorCode.CANCEL, text)
 
     def _end_foreign(self) -> None:
         assert self._foreign is not None

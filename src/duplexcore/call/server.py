@@ -21,25 +21,30 @@ from ..status import ErrorCode, Status, StatusCode
 from . import headers
 from .base import Call, CallOwner, reset_text
 from .events import CallEnded, HalfClosed, Origin
-from .framing import Unpacked
 from .lane import Block, Data, Headers, Lane, Output
 from .tables import DISORDER, RECEIVE_FAULTS, SERVER_RECEIVE, Fault, Hear, Receive, Say, Send
 
 __all__ = ["ServerCall"]
 
 OK = Status()
+_NO_REQUEST = Fault(
+    StatusCode.UNIMPLEMENTED, ErrorCode.NO_ERROR, "the client half-closed without the one request that the method has"
+)
+_SECOND_REQUEST = Fault(
+    StatusCode.UNIMPLEMENTED, ErrorCode.NO_ERROR, "the client sent more than the one request that the method has"
+)
 
 
 class ServerCallOwner(CallOwner, Protocol):
     @property
-    def room_for_call(self) -> bool:
+    def _room_for_call(self) -> bool:
         """Whether another call may run now; if not, it is refused as unprocessed (CONN-8)."""
         ...
 
-    def call_started(self, call: ServerCall, timeout: float | None) -> None:
+    def _call_started(self, call: ServerCall, timeout: float | None) -> None:
         """The request is in order: set its deadline, announce it."""
 
-    def call_released(self, call: ServerCall) -> None:
+    def _call_released(self, call: ServerCall) -> None:
         """The handler has finished with a call that was announced."""
 
 
@@ -87,17 +92,11 @@ class ServerCall(Call):
     def expect_single_request(self) -> None:
         """The method takes exactly one message: it is handed over once the client has half-closed; none, or more
         than one, end the call with UNIMPLEMENTED (STAT-14). To be said on `CallStarted`, before anything is taken."""
-        if self._single or self.ended is not None:
+        if self._inbox.single or self.ended is not None:
             return
-        self._single = True
-        waiting = list(self._inbox)
-        self._inbox.clear()
-        messages = [item for item in waiting if isinstance(item, (bytes, Unpacked))]
-        if len(messages) > 1:
-            self._fail(self._too_many())
-            return
-        self._spare = messages[0] if messages else None
-        if self.receive_state is Receive.CLOSED:
+        if fault := self._inbox.expect_one(_SECOND_REQUEST):
+            self._fail(fault)
+        elif self.receive_state is Receive.CLOSED:
             self._half_closed()
 
     def choose_compression(self, name: str | None) -> None:
@@ -143,7 +142,7 @@ class ServerCall(Call):
             return
         self._finished = True
         if following is Send.ENDED:
-            self._owner.call_released(self)
+            self._owner._call_released(self)
             return
         self.send_state = following
         self._final = _Final(status, trailing_metadata, custom)
@@ -216,7 +215,7 @@ class ServerCall(Call):
 
     def _begin(self, block: Block) -> bool:
         """Whether the request is in order and announced; otherwise its refusal waits to be framed."""
-        request = headers.read_request(block, self.config, room=self._owner.room_for_call)
+        request = headers.read_request(block, self.config, room=self._owner._room_for_call)
         if request is None:
             self._never_announced()
             self._lane.abort(ErrorCode.REFUSED_STREAM)
@@ -232,9 +231,9 @@ class ServerCall(Call):
         self.user_agent = request.user_agent
         self._subtype = request.subtype
         self._accepts = request.accepts
-        self._decoder.encoding = request.encoding
+        self._inbox.decoder.encoding = request.encoding
         self.choose_compression(self.config.compression)
-        self._owner.call_started(self, request.timeout)
+        self._owner._call_started(self, request.timeout)
         return True
 
     def _never_announced(self) -> None:
@@ -271,20 +270,12 @@ class ServerCall(Call):
     def _half_closed(self) -> None:
         if self._finished:
             return
-        if self._decoder.buffered:
+        if self._inbox.unfinished:
             self._fail(Fault(StatusCode.INTERNAL, ErrorCode.NO_ERROR, "the client half-closed inside a message"))
-        elif self._single and self._spare is None:
-            text = "the client half-closed without the one request that the method has"
-            self._fail(Fault(StatusCode.UNIMPLEMENTED, ErrorCode.NO_ERROR, text))
-        else:
-            if self._spare is not None:
-                self._inbox.append(self._spare)
-                self._spare = None
+        elif self._inbox.complete():
             self._put(HalfClosed())
-
-    def _too_many(self) -> Fault:
-        text = "the client sent more than the one request that the method has"
-        return Fault(StatusCode.UNIMPLEMENTED, ErrorCode.NO_ERROR, text)
+        else:
+            self._fail(_NO_REQUEST)
 
     def _fail(self, fault: Fault) -> None:
         status = Status(fault.code, fault.text)
@@ -315,7 +306,7 @@ class ServerCall(Call):
         self._final = None
         super()._end(ended)
         if fresh and self._finished:
-            self._owner.call_released(self)
+            self._owner._call_released(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,36 +158,36 @@ class Connection(Generic[CallT]):
 
     # --- heard from the carrier and the calls ---------------------------------------------------------------------
 
-    def call_readable(self, call: CallT) -> None:
+    def _call_readable(self, call: CallT) -> None:
         self._events.append(CallReadable(call))
 
-    def call_writable(self, call: CallT) -> None:
+    def _call_writable(self, call: CallT) -> None:
         self._events.append(CallWritable(call))
 
-    def call_ended(self, call: CallT) -> None:
+    def _call_ended(self, call: CallT) -> None:
         if call.deadline is not None:
             self._timers.stop(TimerKind.DEADLINE, call)
 
-    def carrier_ready(self) -> None:
+    def _carrier_ready(self) -> None:
         self._timers.stop(TimerKind.HANDSHAKE)
         self._timers.start(TimerKind.SETTINGS, self._now + self.config.settings_timeout)
         self._turn(Turn.READY)
         self._events.append(ConnectionReady())
 
-    def peer_going_away(self, code: int, reason: str) -> None:
+    def _peer_going_away(self, code: int, reason: str) -> None:
         self._turn(Turn.DRAIN)
         self._events.append(ConnectionDraining(code, reason))
 
-    def settings_acked(self) -> None:
+    def _settings_acked(self) -> None:
         self._timers.stop(TimerKind.SETTINGS)
 
-    def ping_acked(self, payload: bytes) -> None:
+    def _ping_acked(self, payload: bytes) -> None:
         """The peer has answered a PING of ours."""
 
-    def slots_changed(self) -> None:
+    def _slots_changed(self) -> None:
         """A stream has ended, or the number of those that the peer allows has changed."""
 
-    def carrier_closed(self, code: int, reason: str, origin: Origin) -> None:
+    def _carrier_closed(self, code: int, reason: str, origin: Origin) -> None:
         self._turn(Turn.CLOSE)
         self._timers.stop_all()
         self._events.append(ConnectionClosed(code, reason, origin))

@@ -125,7 +125,7 @@ class ClientConnection(Connection[ClientCall]):
             return
         if call.deadline is not None:
             self._timers.start(TimerKind.DEADLINE, call.deadline, call)
-        self.slots_changed()
+        self._slots_changed()
 
     def shutdown(self, *, deadline: float | None = None) -> None:
         """Takes no more calls, lets those that are there finish, then says GOAWAY and closes (DUP-30, GOAW-8).
@@ -146,18 +146,18 @@ class ClientConnection(Connection[ClientCall]):
 
     # --- heard from the carrier -----------------------------------------------------------------------------------
 
-    def accept(self, lane: Lane) -> CallSide:
+    def _accept(self, lane: Lane) -> CallSide:
         raise AssertionError("servers open no calls")
 
-    def peer_going_away(self, code: int, reason: str) -> None:
+    def _peer_going_away(self, code: int, reason: str) -> None:
         self._reason = reason
-        super().peer_going_away(code, reason)
+        super()._peer_going_away(code, reason)
 
-    def carrier_closed(self, code: int, reason: str, origin: Origin) -> None:
+    def _carrier_closed(self, code: int, reason: str, origin: Origin) -> None:
         self._reason = reason
-        super().carrier_closed(code, reason, origin)
+        super()._carrier_closed(code, reason, origin)
 
-    def slots_changed(self) -> None:
+    def _slots_changed(self) -> None:
         if self.state >= ConnectionState.DRAINING:
             return
         carrier = self._carrier

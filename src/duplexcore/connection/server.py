@@ -72,32 +72,32 @@ class ServerConnection(Connection[ServerCall]):
         super().receive_data(data, now)
         self._watch_unfinished()
 
-    def accept(self, lane: Lane) -> CallSide:
+    def _accept(self, lane: Lane) -> CallSide:
         self._timers.stop(TimerKind.UNUSED)
         self._timers.stop(TimerKind.IDLE)
         return ServerCall(lane, self, self.config)
 
     @property
-    def room_for_call(self) -> bool:
+    def _room_for_call(self) -> bool:
         return self._running < self.config.max_concurrent_calls and self._carrier.flood.room_for_call
 
-    def call_started(self, call: ServerCall, timeout: float | None) -> None:
+    def _call_started(self, call: ServerCall, timeout: float | None) -> None:
         self._running += 1
         if timeout is not None:
             call.deadline = self._now + timeout
             self._timers.start(TimerKind.DEADLINE, call.deadline, call)
         self._events.append(CallStarted(call))
 
-    def call_released(self, call: ServerCall) -> None:
+    def _call_released(self, call: ServerCall) -> None:
         self._running -= 1
 
-    def slots_changed(self) -> None:
+    def _slots_changed(self) -> None:
         """The connection is idle from the moment at which its last stream ends (GOAW-3)."""
         idle = not self._carrier.live and self.state < ConnectionState.DRAINING
         if idle and self._timers.when(TimerKind.IDLE) is None:
             self._start_if_finite(TimerKind.IDLE, self.config.max_connection_idle)
 
-    def ping_acked(self, payload: bytes) -> None:
+    def _ping_acked(self, payload: bytes) -> None:
         if payload == DRAIN_PING and self._goaways == 1:
             self._say_final_goaway()
 

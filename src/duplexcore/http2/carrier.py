@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Protocol
 
 from ..call.events import Origin
@@ -19,6 +18,7 @@ from .header_rules import Kind
 from .hpack_codec import HeaderDecoder
 from .lane import Http2Lane
 from .limits import FloodGuard, PingStrikes
+from .queues import Place, SendQueues
 from .tables import Step, StreamState
 from .tap import Tap
 
@@ -36,28 +36,28 @@ DEBUG_SHOWN = 1024
 
 
 class CarrierOwner(Protocol):
-    """Who hears what happens to the connection as a whole."""
+    """Who hears what happens to the connection as a whole. (Not for its users: hence the underscores.)"""
 
-    def carrier_ready(self) -> None:
+    def _carrier_ready(self) -> None:
         """The peer's first SETTINGS have come."""
 
-    def accept(self, lane: Http2Lane) -> CallSide:
+    def _accept(self, lane: Http2Lane) -> CallSide:
         """The peer opens a call (server only)."""
         ...
 
-    def slots_changed(self) -> None:
+    def _slots_changed(self) -> None:
         """A stream has ended, or the peer's limit has changed."""
 
-    def peer_going_away(self, code: int, reason: str) -> None:
+    def _peer_going_away(self, code: int, reason: str) -> None:
         """The first GOAWAY of the peer; or the stream ids are used up, which comes to the same."""
 
-    def ping_acked(self, payload: bytes) -> None:
+    def _ping_acked(self, payload: bytes) -> None:
         """The peer has answered a PING of ours."""
 
-    def settings_acked(self) -> None:
+    def _settings_acked(self) -> None:
         """The peer has acknowledged our SETTINGS."""
 
-    def carrier_closed(self, code: int, reason: str, origin: Origin) -> None:
+    def _carrier_closed(self, code: int, reason: str, origin: Origin) -> None:
         """The connection is over; every call has been told."""
 
 
@@ -76,7 +76,6 @@ class Http2Carrier:
         "_draining",
         "_farewell",
         "_gate",
-        "_held",
         "_highest_own_id",
         "_highest_peer_id",
         "_lanes",
@@ -84,11 +83,10 @@ class Http2Carrier:
         "_out",
         "_owner",
         "_peer_last_id",
-        "_queue",
+        "_queues",
         "_ready",
         "_strikes",
         "_tap",
-        "_waiting",
         "_window",
         "closed",
         "flood",
@@ -107,10 +105,7 @@ class Http2Carrier:
         self._core = H2Core(config, client=client, settings=_own_settings(config))
         self._window = ReceiveWindow(config.connection_window)
         self._lanes: dict[int, Http2Lane] = {}
-        # Queues from which a lane can be taken, wherever it stands, at the same small cost.
-        self._waiting: OrderedDict[Http2Lane, None] = OrderedDict()  # no stream id yet
-        self._queue: OrderedDict[Http2Lane, None] = OrderedDict()  # have something to frame
-        self._held: OrderedDict[Http2Lane, None] = OrderedDict()  # have data, and wait for the connection's window
+        self._queues = SendQueues()
         self._out = bytearray(self._core.take())
         self._ready = False
         self._draining = False  # no stream is opened any more, by whichever side
@@ -140,13 +135,13 @@ class Http2Carrier:
     @property
     def waiting(self) -> int:
         """How many calls wait for a stream."""
-        return len(self._waiting)
+        return self._queues.opening
 
     @property
     def backlog(self) -> int:
         """How many calls have something to frame, as far as windows allow."""
-        held = len(self._held) if self._core.connection_window > 0 else 0
-        return len(self._queue) + held + (len(self._waiting) if self._may_open() else 0)
+        opening = self._queues.opening if self._may_open() else 0
+        return opening + self._queues.servable(window=self._core.connection_window > 0)
 
     @property
     def wants_read(self) -> bool:
@@ -166,14 +161,14 @@ class Http2Carrier:
 
     def calls(self) -> list[CallSide]:
         """The calls that are open or wait for a stream."""
-        return [lane.call for lane in (*self._lanes.values(), *self._waiting)]
+        return [lane.call for lane in (*self._lanes.values(), *self._queues.waiting())]
 
     # --- what the connection commands -----------------------------------------------------------------------------
 
     def open_lane(self) -> Http2Lane:
         """A lane for a call of ours; it gets its stream when its headers are framed."""
         lane = Http2Lane(self, self._config.stream_window)
-        self._waiting[lane] = None
+        self._queues.await_stream(lane)
         return lane
 
     def go_away(self, last_id: int, code: ErrorCode, debug: bytes = b"") -> None:
@@ -187,8 +182,7 @@ class Http2Carrier:
     def stop_opening(self, reason: str) -> None:
         """No new streams from here on; calls that wait for one end as unprocessed."""
         self._draining = True
-        waiting, self._waiting = list(self._waiting), OrderedDict()
-        for lane in waiting:
+        for lane in self._queues.waiting():
             self._drop(lane, reason, unprocessed=True)
 
     def close(self, code: int, reason: str, origin: Origin, *, goaway: bool = True) -> None:
@@ -204,22 +198,20 @@ class Http2Carrier:
         lanes, self._lanes = list(self._lanes.values()), {}
         for lane in lanes:
             self._drop(lane, reason)
-        self._queue.clear()
-        self._held.clear()
-        self._owner.carrier_closed(code, reason, origin)
+        self._owner._carrier_closed(code, reason, origin)
 
     # --- what lanes ask for ---------------------------------------------------------------------------------------
 
     def queue(self, lane: Http2Lane) -> None:
-        """The lane has something to frame."""
+        """The lane has something to frame. One that waits for a stream goes on waiting, one that is over is past it."""
         if lane.state not in (StreamState.IDLE, StreamState.CLOSED):
-            self._queue[lane] = None
+            self._queues.ready(lane)
 
     def withdraw(self, lane: Http2Lane) -> None:
         """The call ended before it had a stream (DUP-8)."""
-        self._waiting.pop(lane, None)
+        self._queues.remove(lane)
         lane.state = StreamState.CLOSED
-        self._owner.slots_changed()
+        self._owner._slots_changed()
 
     def answer_induced(self, lane: Http2Lane) -> None:
         """The peer made us reset or refuse the stream: that counts until the lane is done with (SEC-4)."""
@@ -323,11 +315,11 @@ class Http2Carrier:
         lane = Http2Lane(self, self._config.stream_window)
         lane.stream_id = stream_id
         lane.step(Step.OPENED)
-        lane.call = self._owner.accept(lane)
+        lane.call = self._owner._accept(lane)
         self._lanes[stream_id] = lane
         self._core.headers(stream_id, Kind.REQUEST, end=False)
         self._hand_over(lane, fields, block.end, Kind.REQUEST)
-        if lane in self._queue:
+        if lane.place is Place.READY:
             self.answer_induced(lane)  # it was refused
 
     def _on_late_headers(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
@@ -370,23 +362,23 @@ class Http2Carrier:
     def _on_settings(self, frame: Frame) -> None:
         if frame.flags & ACK:
             self._core.settings_ack(frame)
-            self._owner.settings_acked()
+            self._owner._settings_acked()
             return
         values = self._core.settings(frame)
         self.peer_header_limit = values.get(SettingId.MAX_HEADER_LIST_SIZE, self.peer_header_limit)
         self.peer_stream_limit = values.get(SettingId.MAX_CONCURRENT_STREAMS, self.peer_stream_limit)
         if SettingId.INITIAL_WINDOW_SIZE in values:
             for lane in self._lanes.values():  # h2 has moved the windows, but does not say of which
-                self._unblock(lane)
+                self._queues.unblock(lane)
         if not self._ready:
             self._ready = True
-            self._owner.carrier_ready()
-        self._owner.slots_changed()
+            self._owner._carrier_ready()
+        self._owner._slots_changed()
 
     def _on_ping(self, frame: Frame) -> None:
         self._core.ping(frame)
         if frame.flags & ACK:
-            self._owner.ping_acked(frame.payload)
+            self._owner._ping_acked(frame.payload)
         elif self._strikes is not None:
             self._strikes.ping(self._now, calls=bool(self._lanes))
 
@@ -405,7 +397,7 @@ class Http2Carrier:
             lane.fail(code, f"a WINDOW_UPDATE of {increment} that the stream's window can not take")
             return
         self._core.window_update(frame)
-        self._unblock(lane)
+        self._queues.unblock(lane)
 
     def _on_goaway(self, frame: Frame) -> None:
         last_id = int.from_bytes(frame.payload[:4], "big") & MAX_ID
@@ -422,8 +414,8 @@ class Http2Carrier:
                 self._take_out(lane)
                 self._drop(lane, reason, unprocessed=True)
         if first:
-            self._owner.peer_going_away(code, reason)
-        self._owner.slots_changed()
+            self._owner._peer_going_away(code, reason)
+        self._owner._slots_changed()
 
     def _lane_of(self, stream_id: int, what: str) -> Http2Lane | None:
         """The lane of a frame; None when the stream is over."""
@@ -436,11 +428,6 @@ class Http2Carrier:
         ours = (stream_id % 2 == 1) is self._client
         if stream_id > (self._highest_own_id if ours else self._highest_peer_id):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"{what} on stream {stream_id}, which was never opened")
-
-    def _unblock(self, lane: Http2Lane) -> None:
-        if lane.blocked:
-            lane.blocked = False
-            self.queue(lane)
 
     # --- bytes out ------------------------------------------------------------------------------------------------
 
@@ -465,21 +452,23 @@ class Http2Carrier:
 
     def _frame_calls(self, now: float, max_bytes: int) -> None:
         self._open_streams(now, max_bytes)
-        while len(self._out) < max_bytes and (lane := self._next_lane()) is not None:
+        while len(self._out) < max_bytes:
+            lane = self._queues.next(window=self._core.connection_window > 0)
+            if lane is None:
+                break
             self._frame_one(lane, now)
             self._out += self._core.take()
 
     def _open_streams(self, now: float, max_bytes: int) -> None:
         opened = False
-        while self._waiting and self._may_open() and len(self._out) < max_bytes:
+        while self._may_open() and len(self._out) < max_bytes and (lane := self._queues.first_waiting()) is not None:
             if self._core.next_stream_id() > LAST_OPENED:
                 reason = "the stream ids of the connection are used up"
                 self.stop_opening(reason)
-                self._owner.peer_going_away(ErrorCode.NO_ERROR, reason)
+                self._owner._peer_going_away(ErrorCode.NO_ERROR, reason)
                 break
-            lane = next(iter(self._waiting))
             output = lane.call.pull(0, now)
-            if self._waiting.pop(lane, lane) is lane:
+            if lane.place is not Place.OPENING:
                 continue  # it ended instead, and has withdrawn
             assert isinstance(output, Headers)
             lane.stream_id = self._highest_own_id = self._core.next_stream_id()
@@ -487,15 +476,10 @@ class Http2Carrier:
             self._lanes[lane.stream_id] = lane
             self._core.send_headers(lane.stream_id, output.fields, end=output.end)
             self._out += self._core.take()
-            self.queue(lane)
+            self._queues.ready(lane)
             opened = True
         if opened:
-            self._owner.slots_changed()
-
-    def _next_lane(self) -> Http2Lane | None:
-        if self._held and self._core.connection_window > 0:
-            return self._held.popitem(last=False)[0]
-        return self._queue.popitem(last=False)[0] if self._queue else None
+            self._owner._slots_changed()
 
     def _frame_one(self, lane: Http2Lane, now: float) -> None:
         """At most one frame of one call."""
@@ -510,9 +494,9 @@ class Http2Carrier:
         output = lane.call.pull(room, now)
         if output is None:
             if stream_room <= 0:
-                lane.blocked = True
+                self._queues.block(lane)
             elif connection_room <= 0:
-                self._held[lane] = None
+                self._queues.hold(lane)
         else:
             if self._strikes is not None:
                 self._strikes.sent()
@@ -547,18 +531,18 @@ class Http2Carrier:
     def _remove(self, lane: Http2Lane) -> None:
         self._take_out(lane)
         self._core.forget()
-        self._owner.slots_changed()
+        self._owner._slots_changed()
 
     def _take_out(self, lane: Http2Lane) -> None:
         del self._lanes[lane.stream_id]
-        self._queue.pop(lane, None)
-        self._held.pop(lane, None)
+        self._queues.remove(lane)
         if lane.answer_induced:
             self.flood.answered()
         self.flood.unread(-lane.unread)
         lane.unread = 0
 
     def _drop(self, lane: Http2Lane, reason: str, *, unprocessed: bool = False) -> None:
+        self._queues.remove(lane)
         lane.state = StreamState.CLOSED
         lane.call.on_reset(ErrorCode.NO_ERROR, Origin.TRANSPORT, reason, unprocessed=unprocessed)
 

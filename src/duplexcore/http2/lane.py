@@ -11,6 +11,7 @@ from ..status import ErrorCode
 from .flow import ReceiveWindow
 from .gate import DataFrame
 from .header_rules import Kind, judge
+from .queues import Place
 from .tables import STREAM, Step, StreamState
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ class Http2Lane:
         "_empty_in_a_row",
         "abort_code",
         "answer_induced",
-        "blocked",
         "call",
         "headers_seen",
+        "place",
         "state",
         "stream_id",
         "unread",
@@ -50,8 +51,8 @@ class Http2Lane:
         self.unread = 0
         #: Set when the call wants the stream reset; the frame is made when bytes are pulled.
         self.abort_code: ErrorCode | None = None
-        #: Whether it has something to frame, and waits for its own window.
-        self.blocked = False
+        #: Where it stands among those that have something to send.
+        self.place = Place.AWAY
         #: Whether the peer made us answer with what it does not read (SEC-4).
         self.answer_induced = False
         #: Whether the request, or the final response headers, have come.
@@ -86,7 +87,6 @@ class Http2Lane:
             self._carrier.withdraw(self)
             return
         self.abort_code = code
-        self.blocked = False
         self._carrier.queue(self)
 
     # --- what the carrier drives ----------------------------------------------------------------------------------

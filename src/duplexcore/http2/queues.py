@@ -1,0 +1,111 @@
+"""Which lanes have something to send, and what each of them waits for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .lane import Http2Lane
+
+__all__: list[str] = []
+
+
+class Place(IntEnum):
+    """Where a lane stands. AWAY: nowhere, it has nothing to send. OPENING: it waits for a stream. READY: it is asked in
+    its turn. HELD: it waits for the connection's window. BLOCKED: it waits for its own."""
+
+    AWAY = 0
+    OPENING = 1
+    READY = 2
+    HELD = 3
+    BLOCKED = 4
+
+
+class SendQueues:
+    """The lanes that have something to send, in the order in which they are served.
+
+    A lane with something to send is in exactly one queue, or blocked; ``lane.place`` says where, and nothing but this
+    class sets it. (A lane that stands somewhere may find, when it is asked, that it has nothing: then it leaves.)
+    A lane can be taken from wherever it stands at the same small cost.
+    """
+
+    __slots__ = ("_held", "_opening", "_ready")
+
+    def __init__(self) -> None:
+        self._opening: OrderedDict[Http2Lane, None] = OrderedDict()
+        self._ready: OrderedDict[Http2Lane, None] = OrderedDict()
+        self._held: OrderedDict[Http2Lane, None] = OrderedDict()
+
+    # --- how many, and which --------------------------------------------------------------------------------------
+
+    @property
+    def opening(self) -> int:
+        """How many lanes wait for a stream."""
+        return len(self._opening)
+
+    def waiting(self) -> list[Http2Lane]:
+        """The lanes that wait for a stream, the oldest first."""
+        return list(self._opening)
+
+    def servable(self, *, window: bool) -> int:
+        """How many lanes can be served; ``window``: the connection's is open."""
+        return len(self._ready) + (len(self._held) if window else 0)
+
+    def first_waiting(self) -> Http2Lane | None:
+        """The lane that has waited longest for a stream; it stays where it is."""
+        return next(iter(self._opening), None)
+
+    # --- moves ----------------------------------------------------------------------------------------------------
+
+    def await_stream(self, lane: Http2Lane) -> None:
+        self._opening[lane] = None
+        lane.place = Place.OPENING
+
+    def ready(self, lane: Http2Lane) -> None:
+        """It has something to send, or may have. One that stands in line keeps its place."""
+        if lane.place is not Place.READY:
+            self.remove(lane)
+            self._ready[lane] = None
+            lane.place = Place.READY
+
+    def hold(self, lane: Http2Lane) -> None:
+        """It was served, and waits for the connection's window."""
+        self.remove(lane)
+        self._held[lane] = None
+        lane.place = Place.HELD
+
+    def block(self, lane: Http2Lane) -> None:
+        """It was served, and waits for its own window."""
+        self.remove(lane)
+        lane.place = Place.BLOCKED
+
+    def unblock(self, lane: Http2Lane) -> None:
+        """Its own window may have opened."""
+        if lane.place is Place.BLOCKED:
+            self.ready(lane)
+
+    def remove(self, lane: Http2Lane) -> None:
+        """It is over, or has nothing to send."""
+        match lane.place:
+            case Place.READY:
+                del self._ready[lane]
+            case Place.OPENING:
+                del self._opening[lane]
+            case Place.HELD:
+                del self._held[lane]
+            case _:
+                pass
+        lane.place = Place.AWAY
+
+    def next(self, *, window: bool) -> Http2Lane | None:
+        """Takes out the lane whose turn it is: those first that the connection's window held up, once it is open."""
+        if window and self._held:
+            lane, _ = self._held.popitem(last=False)
+        elif self._ready:
+            lane, _ = self._ready.popitem(last=False)
+        else:
+            return None
+        lane.place = Place.AWAY
+        return lane
