@@ -1,0 +1,262 @@
+"""The applications of a simulated call: on each side a task that writes, one that reads, and one that may give up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from duplexcore import CallEnded, ClientCall, HalfClosed, LocalProtocolError, Message, ServerCall, Status
+
+from .scripts import CallScript, payload
+from .sides import Side
+from .steps import Actor, StepKind
+
+__all__ = ["App", "ClientApp", "ServerApp", "messages"]
+
+
+class App:
+    """One side of one call: its script, the engine's call, and the history of both."""
+
+    __slots__ = (
+        "accepted",
+        "actors",
+        "call",
+        "events",
+        "half_closed",
+        "index",
+        "on_command",
+        "on_event",
+        "readable",
+        "refused",
+        "script",
+        "side",
+        "who",
+    )
+
+    call: Any
+
+    def __init__(self, who: str, side: Side, index: int, script: CallScript) -> None:
+        self.who = who
+        self.side = side
+        self.index = index
+        self.script = script
+        self.call = None
+        #: Whether the engine has announced something that was not read.
+        self.readable = False
+        #: What the reader has taken, in order.
+        self.events: list[Any] = []
+        #: Messages that the engine has accepted from this side, and whether it refused one, the call having ended.
+        self.accepted: list[bytes] = []
+        self.refused = False
+        self.half_closed = False
+        #: Hear of each event as it is taken, and of each command.
+        self.on_event: Callable[[App, Any], None] = _nobody
+        self.on_command: Callable[[App, str], None] = _nobody
+        self.actors: tuple[Actor, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.who}{self.index}"
+
+    @property
+    def ended(self) -> CallEnded | None:
+        return None if self.call is None else self.call.ended
+
+    def begin(self, call: ClientCall | ServerCall) -> None:
+        """The call is there."""
+        self.call = call
+        call.context = self
+
+    def take(self) -> None:
+        """The reader takes one event."""
+        event = self.call.next_event()
+        if event is None:
+            self.readable = False
+            return
+        self.events.append(event)
+        if type(event) is HalfClosed:
+            self.half_closed = True
+        elif type(event) is CallEnded:
+            self.readable = False  # so that nothing follows is what P5 asks at the end
+        self.on_event(self, event)
+        self.side.dirty = True
+
+    def send(self, size: int) -> None:
+        message = payload(self.who, self.index, len(self.accepted), size)
+        if self.call.send_message(message):
+            self.accepted.append(message)
+        else:
+            self.refused = True
+
+
+class Writer(Actor):
+    """The task that writes: goes through its plan, a step each."""
+
+    __slots__ = ("_app", "_at", "_plan")
+
+    def __init__(self, app: App, plan: list[tuple[str, Callable[[], None]]]) -> None:
+        super().__init__(f"{app.who}{app.index} writer", StepKind.APP)
+        self._app = app
+        self._plan = plan
+        self._at = 0
+
+    def ready(self) -> bool:
+        app = self._app
+        if self._at == len(self._plan):
+            return False
+        what = self._plan[self._at][0]
+        if app.call is None:
+            return what == "start"
+        if what == "send":
+            return bool(app.call.writable) or app.call.ended is not None
+        return what != "finish" or app.half_closed or not app.script.drains or app.call.ended is not None
+
+    @property
+    def label(self) -> str:
+        return f"{self._app.who}{self._app.index} {self._plan[self._at][0] if self._at < len(self._plan) else 'done'}"
+
+    @property
+    def remaining(self) -> int:
+        return len(self._plan) - self._at
+
+    def act(self) -> None:
+        app, (what, do) = self._app, self._plan[self._at]
+        self._at += 1
+        do()
+        app.on_command(app, what)
+        app.side.touched()
+        if app.refused:
+            self._at = len(self._plan)
+
+
+class ReaderTask(Actor):
+    """The task that reads, one event a step, as many as its script says; then it stops, but for the end of the call."""
+
+    __slots__ = ("_app", "_left")
+
+    def __init__(self, app: App, takes: int | None) -> None:
+        super().__init__(f"{app.who}{app.index} reader", StepKind.APP)
+        self._app = app
+        self._left = takes
+
+    def ready(self) -> bool:
+        app = self._app
+        return app.readable and (self._left is None or self._left > 0)
+
+    @property
+    def label(self) -> str:
+        return f"{self._app.who}{self._app.index} reads"
+
+    @property
+    def remaining(self) -> int:
+        return 3
+
+    def act(self) -> None:
+        before = len(self._app.events)
+        self._app.take()
+        if self._left is not None:
+            self._left -= len(self._app.events) - before
+
+    def go_on(self) -> None:
+        """It reads everything from now on: in the end every application does."""
+        self._left = None
+
+
+class Quitter(Actor):
+    """Gives up, once, at any moment while the call lives."""
+
+    __slots__ = ("_app", "_do", "_done", "_what")
+
+    def __init__(self, app: App, what: str, do: Callable[[], None]) -> None:
+        super().__init__(f"{app.who}{app.index} {what}", StepKind.END)
+        self._app = app
+        self._what = what
+        self._do = do
+        self._done = False
+
+    def ready(self) -> bool:
+        return not self._done and self._app.call is not None and self._app.call.ended is None
+
+    def act(self) -> None:
+        self._done = True
+        self._do()
+        self._app.on_command(self._app, self._what)
+        self._app.side.touched()
+
+
+class ClientApp(App):
+    """The client's side of a call."""
+
+    __slots__ = ("reader", "unopened")
+
+    def __init__(self, side: Side, index: int, script: CallScript) -> None:
+        super().__init__("c", side, index, script)
+        #: The connection took no more calls.
+        self.unopened = False
+        plan: list[tuple[str, Callable[[], None]]] = [("start", self._start)]
+        plan += [("send", lambda size=size: self.send(size)) for size in script.requests]  # type: ignore[misc]
+        if script.half_close:
+            plan.append(("half-close", self._half_close))
+        self.reader = ReaderTask(self, script.client_takes)
+        actors: list[Actor] = [Writer(self, plan), self.reader]
+        if script.cancels:
+            actors.append(Quitter(self, "cancels", self.cancel))
+        self.actors = tuple(actors)
+
+    def _start(self) -> None:
+        script, side = self.script, self.side
+        deadline = None if script.timeout is None else side.now + script.timeout
+        try:
+            call = side.engine.start_call(f"/sim.Calls/{self.index}", script.metadata, deadline=deadline)  # type: ignore[union-attr]
+        except LocalProtocolError:
+            self.unopened = self.refused = True
+            return
+        self.begin(call)
+
+    def _half_close(self) -> None:
+        self.call.half_close()
+
+    def cancel(self) -> None:
+        self.call.cancel()
+
+
+class ServerApp(App):
+    """The server's side of a call."""
+
+    __slots__ = ("reader", "said")
+
+    def __init__(self, side: Side, index: int, script: CallScript) -> None:
+        super().__init__("s", side, index, script)
+        #: The status that the application has given, if it was not too late.
+        self.said: Status | None = None
+        plan: list[tuple[str, Callable[[], None]]] = []
+        if script.initial_metadata:
+            plan.append(("initial metadata", self._metadata))
+        plan += [("send", lambda size=size: self.send(size)) for size in script.responses]  # type: ignore[misc]
+        plan.append(("finish", self._finish))
+        self.reader = ReaderTask(self, script.server_takes)
+        actors: list[Actor] = [Writer(self, plan), self.reader]
+        if script.aborts:
+            actors.append(Quitter(self, "aborts", self._abort))
+        self.actors = tuple(actors)
+
+    def _metadata(self) -> None:
+        if self.call.ended is None:
+            self.call.send_initial_metadata({"early": "yes"})
+
+    def _finish(self) -> None:
+        script = self.script
+        if self.call.ended is None:
+            self.said = Status(script.status, script.status_message)
+            self.call.finish(self.said, script.trailing_metadata)
+
+    def _abort(self) -> None:
+        self.call.abort()
+
+
+def _nobody(app: App, what: Any) -> None:
+    """Nobody listens."""
+
+
+def messages(app: App) -> list[bytes]:
+    """The messages that the reader has taken."""
+    return [event.payload for event in app.events if type(event) is Message]

@@ -1,0 +1,153 @@
+"""One side of a simulated connection: an engine, its clock, and the driver between it and the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from duplexcore.connection import (
+    CallReadable,
+    CallStarted,
+    ClientConnection,
+    ConnectionClosed,
+    ServerConnection,
+    TimerKind,
+)
+
+from .choosing import Chooser
+from .steps import Actor, StepKind
+from .wires import Wire
+
+__all__ = ["Clock", "Side"]
+
+
+class Side(Actor):
+    """An engine with the driver that the drive contract asks for. Its step is to write: bytes are made, and set out.
+
+    ``started`` hears of calls that the peer opens. ``now`` is this side's clock: it runs for itself, and moves only
+    when a timer of this side fires.
+    """
+
+    __slots__ = ("_chooser", "closed", "dirty", "engine", "now", "on_ended", "on_lost", "started", "wire")
+
+    wire: Wire
+
+    def __init__(
+        self,
+        name: str,
+        engine: ClientConnection | ServerConnection,
+        chooser: Chooser,
+        *,
+        now: float,
+        started: Callable[[Any], None] | None = None,
+    ) -> None:
+        super().__init__(name, StepKind.WIRE)
+        self.engine = engine
+        self._chooser = chooser
+        self.now = now
+        self.started = started
+        self.dirty = True
+        self.closed: ConnectionClosed | None = None
+        #: Hears that a call of this side has ended, when that is announced.
+        self.on_ended: Callable[[Any], None] | None = None
+        #: Hears that the transport is gone.
+        self.on_lost: Callable[[], None] | None = None
+
+    # --- the step: what a driver's writer does ------------------------------------------------------------------------
+
+    def ready(self) -> bool:
+        return self.dirty
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} writes"
+
+    def act(self) -> None:
+        if self._chooser.choose(2, "write", ("all", "a frame")):
+            self.write(max_bytes=0)
+            return
+        while self.write():
+            pass
+
+    def write(self, max_bytes: int = 65_536) -> bool:
+        """One write, if there is something. False: nothing."""
+        data = self.engine.data_to_send(self.now, max_bytes)
+        self.hear()
+        if not data:
+            self.dirty = False
+            if self.closed is not None:
+                self.wire.end()
+            return False
+        self.wire.carry(data)
+        return True
+
+    # --- inputs -------------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        self.engine.receive_data(data, self.now)
+        self.touched()
+
+    def receive_end(self) -> None:
+        if self.on_lost is not None:
+            self.on_lost()
+        self.engine.receive_eof(self.now)
+        self.touched()
+
+    def lose(self, reason: str) -> None:
+        if self.on_lost is not None:
+            self.on_lost()
+        self.engine.transport_failed(reason, self.now)
+        self.touched()
+
+    def touched(self) -> None:
+        """After an input or a command: there may be something to write, and to hear."""
+        self.dirty = True
+        self.hear()
+
+    def hear(self) -> None:
+        """Passes the announcements on."""
+        next_event = self.engine.next_event
+        while (event := next_event()) is not None:
+            if type(event) is CallReadable:
+                app = event.call.context
+                if app is not None:
+                    app.readable = True
+                    if self.on_ended is not None and event.call.ended is not None:
+                        self.on_ended(app)
+            elif type(event) is CallStarted:
+                assert self.started is not None
+                self.started(event.call)
+            elif type(event) is ConnectionClosed:
+                assert self.closed is None, f"P26: {self.name} has closed twice"
+                self.closed = event
+
+
+class Clock(Actor):
+    """One side's clock. Its step is that the next timeout is due: time jumps there."""
+
+    __slots__ = ("_side", "faults", "on_timeout")
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(f"{side.name} clock", StepKind.TIMER)
+        self._side = side
+        self.on_timeout: Callable[[], None] | None = None
+        #: Whether it goes on to timeouts that end the connection (of handshakes, SETTINGS, silence), too.
+        self.faults = False
+
+    def ready(self) -> bool:
+        reason = self._side.engine.timeout_reason
+        return reason is TimerKind.DEADLINE or (reason is not None and self.faults)
+
+    @property
+    def label(self) -> str:
+        return f"{self._side.name} timeout: {self._side.engine.timeout_reason}"
+
+    def act(self) -> None:
+        side = self._side
+        due = side.engine.next_timeout()
+        assert due is not None
+        side.now = max(side.now, due)
+        side.engine.handle_timeout(side.now)
+        if self.on_timeout is not None:
+            self.on_timeout()
+        side.touched()

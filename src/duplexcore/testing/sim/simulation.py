@@ -1,0 +1,218 @@
+"""Two engines, two wires, two clocks and the applications of every call, in one process and one step at a time.
+
+Every run has two phases. First *safety*: whatever is ready may happen next, faults included, and the properties are
+checked as it happens. Then *liveness*: faults are over, the wires are free, every reader reads; the world must come to
+rest within a bound, with every call ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from duplexcore import ClientConfig, ServerCall, ServerConfig
+
+from .apps import App, ClientApp, ServerApp
+from .choosing import Chooser
+from .pairs import introduced
+from .scripts import CallScript
+from .sides import Clock, Side
+from .steps import Actor, StepKind
+from .watching import HOOKS, Watcher
+from .wires import Wire
+
+__all__ = ["Scenario", "Simulation"]
+
+#: More steps than that are not a run but a loop.
+MAX_STEPS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What a simulation is about; all else is choice.
+
+    ``clocks``: what each side's clock shows at the start. ``faults``: whether the transport may be lost.
+    """
+
+    calls: Sequence[CallScript] = (CallScript(requests=(3,), responses=(3,)),)
+    client: ClientConfig = field(default_factory=ClientConfig)
+    server: ServerConfig = field(default_factory=ServerConfig)
+    clocks: tuple[float, float] = (0.0, 0.0)
+    faults: bool = False
+
+
+class Simulation:
+    """One run of a scenario. `run` does it all; `step` goes by hand."""
+
+    def __init__(self, scenario: Scenario, chooser: Chooser, watchers: Sequence[Watcher] = ()) -> None:
+        self.scenario = scenario
+        self._hooks = {name: _overridden(watchers, name) for name in HOOKS}
+        self._chooser = chooser
+        client, server, handshake = introduced(scenario.client, scenario.server, scenario.clocks)
+        self.client = Side("client", client, chooser, now=scenario.clocks[0])
+        self.server = Side("server", server, chooser, now=scenario.clocks[1], started=self._on_call)
+        self.up = Wire("up", chooser, self.server.receive, self.server.receive_end)
+        self.down = Wire("down", chooser, self.client.receive, self.client.receive_end)
+        self.client.wire, self.server.wire = self.up, self.down
+        self.clocks = (Clock(self.client), Clock(self.server))
+        self._listen()
+        self.clients = [ClientApp(self.client, index, script) for index, script in enumerate(scenario.calls)]
+        self.servers: dict[int, ServerApp] = {}
+        self.actors: list[Actor] = [actor for app in self.clients for actor in app.actors]
+        self.actors += [self.client, self.up, self.server, self.down, *self.clocks]
+        if scenario.faults:
+            self.actors += [Fault(self, self.client), Fault(self, self.server)]
+        self._last: Actor | None = None
+        #: What happened, a label a step.
+        self.trace: list[str] = []
+        for app in self.clients:
+            self._hear(app)
+        for watcher in watchers:
+            watcher.sim = self
+            watcher.begin()
+        for of_client, frame in handshake:
+            own, other = (self.client, self.server) if of_client else (self.server, self.client)
+            for name, side in (("on_framed", own), ("on_arrived", other)):
+                for hook in self._hooks[name]:
+                    hook(side, frame)
+
+    def _listen(self) -> None:
+        """Ties the hooks of what there is from the start; a hook that nobody has overridden costs nothing."""
+        for side, outward, inward, clock in (
+            (self.client, self.up, self.down, self.clocks[0]),
+            (self.server, self.down, self.up, self.clocks[1]),
+        ):
+            outward.on_framed = self._tie("on_framed", side)
+            inward.on_arrived = self._tie("on_arrived", side)
+            side.on_lost = self._tie("on_lost", side)
+            side.on_ended = self._tie("on_ended")
+            clock.on_timeout = self._tie("on_timeout", side)
+
+    def _tie(self, hook: str, *first: Any) -> Callable[..., None] | None:
+        called = self._hooks[hook]
+        if not called:
+            return None
+        if len(called) == 1:
+            return partial(called[0], *first)
+
+        def call(*rest: Any) -> None:
+            for one in called:
+                one(*first, *rest)
+
+        return call
+
+    def _hear(self, app: App) -> None:
+        app.on_event = self._tie("on_event") or app.on_event
+        app.on_command = self._tie("on_command") or app.on_command
+
+    def _on_call(self, call: ServerCall) -> None:
+        index = int(call.method.rpartition("/")[2])
+        app = ServerApp(self.server, index, self.scenario.calls[index])
+        app.begin(call)
+        self._hear(app)
+        assert index not in self.servers, f"call {index} was opened twice"
+        self.servers[index] = app
+        self.actors.extend(app.actors)
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Both phases. Raises AssertionError, with the property's number, when one does not hold."""
+        while self.step():
+            if len(self.trace) > MAX_STEPS:
+                raise AssertionError("it does not come to rest")
+        self.settle()
+
+    def step(self) -> bool:
+        """One step of the first phase. False: nothing can happen any more."""
+        ready = [actor for actor in self.actors if actor.ready()]
+        if not ready:
+            return False
+        last = self._last
+        if last in ready and ready[0] is not last:
+            ready.remove(last)
+            ready.insert(0, last)
+        actor = ready[self._chooser.choose(len(ready), "step", ready)] if len(ready) > 1 else ready[0]
+        self.trace.append(actor.label)
+        actor.act()
+        self._last = actor
+        for hook in self._hooks["on_step"]:
+            hook()
+        return True
+
+    def settle(self) -> None:
+        """The second phase."""
+        self.up.clogged = self.down.clogged = False
+        for _ in range(2):
+            self._let_finish()
+            for app in self.clients:
+                if app.call is not None and app.call.ended is None:
+                    app.cancel()
+                    app.on_command(app, "cancels")
+                    app.side.touched()
+        for hook in self._hooks["on_rest"]:
+            hook()
+
+    def _let_finish(self) -> None:
+        for _ in range(MAX_STEPS):
+            busy = False
+            for app in self.apps():
+                app.reader.go_on()  # type: ignore[attr-defined]
+                for actor in app.actors:
+                    while actor.kind is StepKind.APP and actor.ready():
+                        actor.act()
+                        busy = True
+            for side in (self.client, self.server):
+                while side.write():
+                    busy = True
+            busy = self.up.deliver_all() or busy
+            busy = self.down.deliver_all() or busy
+            if not busy:
+                return
+        raise AssertionError("it does not come to rest")
+
+    # --- what was seen ------------------------------------------------------------------------------------------------
+
+    def apps(self) -> list[App]:
+        """Both sides of every call, as far as they are there."""
+        return [*self.clients, *self.servers.values()]
+
+    def other(self, app: App) -> App:
+        """The other side of the same call."""
+        return self.servers[app.index] if app.who == "c" else self.clients[app.index]
+
+    def ends(self) -> list[tuple[Any, Any]]:
+        """Of each call, how it ended at the client and at the server."""
+        return [
+            (app.ended, other.ended if (other := self.servers.get(index)) is not None else None)
+            for index, app in enumerate(self.clients)
+        ]
+
+
+class Fault(Actor):
+    """The transport is lost: what is under way in both directions with it, as a reset of TCP does. Once."""
+
+    __slots__ = ("_done", "_side", "_sim")
+
+    def __init__(self, sim: Simulation, side: Side) -> None:
+        super().__init__(f"{side.name} loses the connection", StepKind.FAULT)
+        self._sim = sim
+        self._side = side
+        self._done = False
+
+    def ready(self) -> bool:
+        return not self._done and not self._sim.up.ended and not self._sim.down.ended
+
+    def act(self) -> None:
+        self._done = True
+        self._sim.up.cut()
+        self._sim.down.cut()
+        self._side.lose("connection reset by peer")
+
+
+def _overridden(watchers: Sequence[Watcher], name: str) -> list[Callable[..., None]]:
+    return [
+        getattr(watcher, name) for watcher in watchers if getattr(type(watcher), name) is not getattr(Watcher, name)
+    ]

@@ -1,0 +1,56 @@
+"""What can happen next in a simulation: actors, each with one step that it may be ready for."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = ["Actor", "StepKind"]
+
+
+class StepKind(IntEnum):
+    """What sort of thing a step is; policies weigh them."""
+
+    #: An application says or takes something.
+    APP = 0
+    #: Bytes are made, or arrive.
+    WIRE = 1
+    #: An application gives up: cancels, aborts, shuts down.
+    END = 2
+    #: A clock moves on to the next timeout of its side.
+    TIMER = 3
+    #: The network fails, or stops and goes on.
+    FAULT = 4
+
+
+class Actor:
+    """Something that acts by itself: a task of an application, a driver's writer, a direction of the network, a clock.
+
+    ``name`` is unique in a simulation and the same in every run of a scenario: tapes and policies depend on it.
+    """
+
+    __slots__ = ("kind", "name")
+
+    def __init__(self, name: str, kind: StepKind) -> None:
+        self.name = name
+        self.kind = kind
+
+    def ready(self) -> bool:
+        """Whether it could act now."""
+        raise NotImplementedError
+
+    def act(self) -> None:
+        """Takes its step; only when it is ready."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """What it would do, for traces."""
+        return self.name
+
+    @property
+    def remaining(self) -> int:
+        """About how many steps it has left, 1 at least."""
+        return 1
+
+    def __str__(self) -> str:
+        return self.label

@@ -1,0 +1,54 @@
+"""What can be heard of a simulation as it goes on: the hooks that properties, traces and coverage share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .wires import Frame
+
+if TYPE_CHECKING:
+    from .apps import App
+    from .sides import Side
+    from .simulation import Simulation
+
+__all__ = ["HOOKS", "Watcher"]
+
+
+class Watcher:
+    """Hears of everything; does nothing. Override what is of interest: only what is overridden is called."""
+
+    sim: Simulation
+
+    def begin(self) -> None:
+        """``sim`` is set, the handshake is over, nothing else has happened."""
+
+    def on_framed(self, side: Side, frame: Frame) -> None:
+        """``side`` has made a frame, which sets out now."""
+
+    def on_arrived(self, side: Side, frame: Frame) -> None:
+        """The last byte of a frame is about to reach ``side``."""
+
+    def on_event(self, app: App, event: Any) -> None:
+        """A reader has taken an event of its call; ``app.events`` has it already."""
+
+    def on_command(self, app: App, what: str) -> None:
+        """An application has said something to its call: what its task's label says. The call has heard it already."""
+
+    def on_ended(self, app: App) -> None:
+        """The call of ``app`` has ended, and its engine has announced it; its reader may be far behind."""
+
+    def on_lost(self, side: Side | None) -> None:
+        """``side`` has lost the transport, or read its end; None: both have lost what was under way."""
+
+    def on_timeout(self, side: Side) -> None:
+        """The clock of ``side`` has gone on to its next timeout, which it has handled."""
+
+    def on_step(self) -> None:
+        """A step is over."""
+
+    def on_rest(self) -> None:
+        """Nothing can happen any more: the run is over."""
+
+
+#: The names of the hooks, for dispatch.
+HOOKS = ("on_framed", "on_arrived", "on_event", "on_command", "on_ended", "on_lost", "on_timeout", "on_step", "on_rest")

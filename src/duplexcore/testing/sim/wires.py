@@ -1,0 +1,154 @@
+"""The network between two sides: one queue of bytes a direction, which knows where frames begin."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from .choosing import Chooser
+from .steps import Actor, StepKind
+
+__all__ = ["Frame", "Wire", "frames_of"]
+
+HEADER = 9
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#: The type by which the preface goes among the frames.
+PREFACE_TYPE = 0x100
+
+
+class Frame(NamedTuple):
+    """A frame on the wire, read by nobody but the simulation."""
+
+    type: int
+    flags: int
+    stream: int
+    payload: bytes
+
+    @property
+    def size(self) -> int:
+        """Its bytes on the wire, header included."""
+        return len(self.payload) + (HEADER if self.type != PREFACE_TYPE else 0)
+
+
+def frames_of(data: bytes) -> Iterator[Frame]:
+    """The frames of bytes that begin and end with one; the preface of HTTP/2 goes as a frame of a type of its own."""
+    at = 0
+    if data.startswith(PREFACE):
+        at = len(PREFACE)
+        yield Frame(PREFACE_TYPE, 0, 0, PREFACE)
+    while at < len(data):
+        end = at + HEADER + int.from_bytes(data[at : at + 3], "big")
+        yield Frame(data[at + 3], data[at + 4], int.from_bytes(data[at + 5 : at + 9], "big"), data[at + HEADER : end])
+        at = end
+
+
+class Wire(Actor):
+    """One direction. Its step is that bytes arrive: all that there are, a frame, a frame's header, or one byte.
+
+    A wire carries bytes in order, each once, and may stop (`clogged`), end (`end`) or break (`cut`): what TCP can do,
+    and nothing else. ``receive`` and ``receive_end`` are the side that hears; ``on_framed`` hears of each frame that
+    sets out, ``on_arrived`` of each that is about to have arrived whole.
+    """
+
+    __slots__ = (
+        "_chooser",
+        "_inside",
+        "_under_way",
+        "bytes",
+        "clogged",
+        "ended",
+        "heard_end",
+        "on_arrived",
+        "on_framed",
+        "receive",
+        "receive_end",
+    )
+
+    def __init__(
+        self, name: str, chooser: Chooser, receive: Callable[[bytes], None], receive_end: Callable[[], None]
+    ) -> None:
+        super().__init__(name, StepKind.WIRE)
+        self._chooser = chooser
+        self.receive = receive
+        self.receive_end = receive_end
+        self.on_framed: Callable[[Frame], None] | None = None
+        self.on_arrived: Callable[[Frame], None] | None = None
+        self.bytes = bytearray()
+        #: The frames under way, the oldest first, and how many bytes of the oldest have arrived.
+        self._under_way: deque[Frame] = deque()
+        self._inside = 0
+        self.clogged = False
+        self.ended = False
+        self.heard_end = False
+
+    def carry(self, data: bytes) -> None:
+        """Whole frames, or the preface and whole frames, set out."""
+        if self.ended:
+            return
+        for frame in frames_of(data):
+            self._under_way.append(frame)
+            if self.on_framed is not None:
+                self.on_framed(frame)
+        self.bytes += data
+
+    def end(self) -> None:
+        """Nothing follows what is under way."""
+        self.ended = True
+
+    def cut(self, keep: int = 0) -> None:
+        """What is under way is lost, but for the first ``keep`` bytes, and nothing follows."""
+        del self.bytes[keep:]
+        self.ended = True
+
+    # --- the step -----------------------------------------------------------------------------------------------------
+
+    def ready(self) -> bool:
+        if self.clogged or self.heard_end:
+            return False
+        return bool(self.bytes) or self.ended
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} delivers"
+
+    @property
+    def remaining(self) -> int:
+        return len(self._under_way) + 1
+
+    def act(self) -> None:
+        if self.bytes:
+            self._deliver(self._portion())
+        else:
+            self.heard_end = True
+            self.receive_end()
+
+    def deliver_all(self) -> bool:
+        """Everything arrives. False: there was nothing."""
+        if not self.ready():
+            return False
+        if self.bytes:
+            self._deliver(len(self.bytes))
+        else:
+            self.act()
+        return True
+
+    def _portion(self) -> int:
+        total = len(self.bytes)
+        options = [total]
+        for size in (self._under_way[0].size - self._inside, HEADER if not self._inside else 0, 1):
+            if 0 < size < options[-1]:
+                options.append(size)
+        return options[self._chooser.choose(len(options), "bytes", options)] if len(options) > 1 else total
+
+    def _deliver(self, size: int) -> None:
+        data = bytes(self.bytes[:size])
+        del self.bytes[:size]
+        frames, inside = self._under_way, self._inside + size
+        while frames and inside >= frames[0].size:
+            frame = frames.popleft()
+            inside -= frame.size
+            if self.on_arrived is not None:
+                self.on_arrived(frame)
+        self._inside = inside
+        self.receive(data)

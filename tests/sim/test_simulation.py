@@ -1,0 +1,107 @@
+"""The simulator on the real engine: the properties hold, and a planted fault is found and made small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from duplexcore import CallEnded, Origin, StatusCode
+from duplexcore.call.base import Call
+from duplexcore.testing.sim.choosing import Recorder, TapeChooser
+from duplexcore.testing.sim.policies import PrngChooser
+from duplexcore.testing.sim.properties import PropertyError
+from duplexcore.testing.sim.scripts import CallScript
+from duplexcore.testing.sim.shrinking import fails, shrink
+from duplexcore.testing.sim.simulation import Scenario, Simulation
+
+from .support import drawn, run
+
+
+def test_the_dull_run_is_a_call_that_goes_well() -> None:
+    simulation = run(TapeChooser([]))
+    [(client, server)] = simulation.ends()
+    assert client.status.ok
+    assert server.status.ok
+    assert len(simulation.trace) < 26
+
+
+def test_the_properties_hold() -> None:
+    for seed in range(400):
+        run(PrngChooser(seed))
+
+
+def test_the_properties_hold_when_connections_are_lost() -> None:
+    ends: list[Any] = []
+    for seed in range(200):
+        simulation = drawn(PrngChooser(seed), faults=True)
+        simulation.run()
+        ends += simulation.ends()
+    assert any(client is not None and client.status.code is StatusCode.UNAVAILABLE for client, _ in ends)
+
+
+def test_a_scenario_can_be_written_by_hand() -> None:
+    script = CallScript(requests=(0, 5), responses=(40_000,), drains=True, status=StatusCode.ABORTED)
+    simulation = Simulation(Scenario(calls=(script, script)), PrngChooser(7))
+    simulation.run()
+    assert [client.status.code for client, _ in simulation.ends()] == [StatusCode.ABORTED] * 2
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted fault: a status of the peer overtakes the last message that nobody has read."""
+    end = Call._end
+
+    def forget(call: Call, ended: CallEnded) -> None:
+        inbox: Any = call._inbox
+        if len(inbox) and ended.origin is Origin.PEER and call.ended is None:
+            inbox.pop()
+        end(call, ended)
+
+    monkeypatch.setattr(Call, "_end", forget)
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_a_planted_fault_is_found_named_and_made_small() -> None:
+    for seed in range(100):
+        recorder = Recorder(PrngChooser(seed))
+        try:
+            run(recorder)
+        except PropertyError:
+            break
+    else:
+        pytest.fail("it was not found")
+    error, tape = shrink(run, recorder.tape)
+    assert error.number in ("P1", "P2", "P3")
+    assert len(tape) < 12
+    assert fails(run, tape) is not None
+
+
+def test_a_tape_that_does_not_fail_is_not_shrunk() -> None:
+    with pytest.raises(ValueError, match="does not fail"):
+        shrink(run, ())
+
+
+TRACE = """
+from tests.sim.support import drawn
+from duplexcore.testing.sim.policies import PrngChooser
+from hashlib import sha256
+for seed in range(25):
+    simulation = drawn(PrngChooser(seed), faults=True)
+    simulation.run()
+    print(sha256(repr((simulation.trace, [app.events for app in simulation.apps()])).encode()).hexdigest())
+"""
+
+
+def test_a_seed_gives_the_same_run_in_any_process_and_hash_seed() -> None:
+    """P49."""
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", TRACE], capture_output=True, check=True, env={"PYTHONHASHSEED": seed}
+        ).stdout
+        for seed in ("0", "1", "4242")
+    }
+    assert len(outputs) == 1
+    assert outputs.pop().count(b"\n") == 25
