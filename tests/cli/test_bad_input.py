@@ -270,6 +270,7 @@ def without(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ("grpc", ["demo", "--peer", "grpcio"], "peers"),
         ("trio", ["demo", "--backend", "trio"], "trio"),
+        ("uvloop", ["interop", "client", "--backend", "uvloop"], "uvloop"),
         ("trustme", ["demo", "--tls"], "cli"),
         ("trustme", ["serve", "--tls"], "cli"),
         ("click", ["--help"], "cli"),

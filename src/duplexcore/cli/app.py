@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from duplexcore import __version__
 
 from .console import Console
+from .interop_app import interop
 from .problems import run
 
 __all__ = ["command"]
@@ -48,8 +49,16 @@ def command() -> None:
         duplexcore serve
         duplexcore chat localhost:50051 --name anna
 
+    \b
+    Test an implementation, ours or another: the official interop suite
+        duplexcore interop server
+        duplexcore interop client --test_case all
+
     Each command explains itself: duplexcore demo --help
     """
+
+
+command.add_command(interop)
 
 
 @command.command()

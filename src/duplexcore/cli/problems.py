@@ -21,7 +21,12 @@ T = TypeVar("T")
 
 #: What shells expect of a program that was left by Ctrl-C.
 INTERRUPTED = 130
-_EXTRA = {"grpc": ("grpcio", "peers"), "trio": ("trio", "trio"), "trustme": ("trustme", "cli")}
+_EXTRA = {
+    "grpc": ("grpcio", "peers"),
+    "trio": ("trio", "trio"),
+    "trustme": ("trustme", "cli"),
+    "uvloop": ("uvloop", "uvloop"),
+}
 
 
 class Problem(click.ClickException):
@@ -73,11 +78,15 @@ def _unwritable(path: Path, error: OSError) -> Problem:
 
 
 def run(backend: str, debug: bool, function: Callable[[], Awaitable[T]]) -> T:
-    """Runs an async function to its end; what goes wrong becomes a `Problem`, with ``debug`` a traceback."""
-    if backend == "trio":
-        need("trio")
+    """Runs an async function to its end; what goes wrong becomes a `Problem`, with ``debug`` a traceback.
+
+    ``backend``: asyncio, trio or uvloop.
+    """
+    name, options = ("asyncio", {"use_uvloop": True}) if backend == "uvloop" else (backend, None)
+    if backend != "asyncio":
+        need(backend)
     try:
-        return anyio.run(function, backend=backend)
+        return anyio.run(function, backend=name, backend_options=options)
     except BaseException as error:
         if debug:
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from ssl import SSLContext
 
@@ -16,7 +16,7 @@ from duplexcore_anyio import serve as listen
 from .services import JOIN, Room, add_echo
 from .signals import signals
 
-__all__ = ["ServeOptions", "serve"]
+__all__ = ["ServeOptions", "serve", "stop_when_told"]
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,21 @@ async def serve(options: ServeOptions) -> None:
         for address in server.addresses:
             click.echo(f"listening on {address}{' with TLS' if options.tls else ''}")
         click.echo("serving echo and chat; Ctrl-C or SIGTERM stops")
-        await _stop(server, caught, room, options.grace)
+        text = f"the server stops in {options.grace:g} s: no one else can come"
+        await stop_when_told(server, caught, options.grace, lambda: room.notice(text))
     click.echo("stopped")
 
 
-async def _stop(server: Server, caught: AsyncIterator[signal.Signals], room: Room, grace: float) -> None:
+async def stop_when_told(
+    server: Server,
+    caught: AsyncIterator[signal.Signals],
+    grace: float,
+    farewell: Callable[[], None] = lambda: None,
+) -> None:
+    """Waits for the first signal, then for the calls that are there; a second signal cuts them off."""
     first = await anext(caught)
     click.echo(f"{first.name}: no new calls; those that are there have {grace:g} s to finish")
-    room.notice(f"the server stops in {grace:g} s: no one else can come")
+    farewell()
     async with anyio.create_task_group() as tasks:
 
         async def hurry() -> None:

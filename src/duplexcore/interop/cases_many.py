@@ -87,7 +87,7 @@ async def _soak(run: CaseRun, iteration: Callable[[], AbstractAsyncContextManage
         "the soak",
         len(bad) <= options.soak_max_failures,
         expected=f"at most {options.soak_max_failures} iterations that fail or are too slow",
-        came=f"{len(bad)}: {'; '.join(bad[:3])}{'; ...' if len(bad) > 3 else ''}",
+        came=f"{len(bad)}, the first of them {bad[0] if bad else ''}",
         rule="--soak_max_failures",
     )
 
