@@ -8,10 +8,11 @@ from duplexcore.testing.sim.scripts import draw_script
 from duplexcore.testing.sim.simulation import Scenario, Simulation
 
 
-def drawn(chooser: Chooser, *, max_calls: int = 4, faults: bool = False) -> Simulation:
+def drawn(chooser: Chooser, *, max_calls: int = 4, leaves: bool = False, faults: bool = False) -> Simulation:
     """A simulation of a drawn scenario that has not begun."""
     count = 1 + chooser.choose(max_calls, "calls", range(1, max_calls + 1))
-    scenario = Scenario(calls=tuple(draw_script(chooser) for _ in range(count)), faults=faults)
+    scripts = tuple(draw_script(chooser) for _ in range(count))
+    scenario = Scenario(calls=scripts, leaves=leaves, faults=faults)
     return Simulation(scenario, chooser, [one() for one in ALL])
 
 

@@ -55,7 +55,7 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     end = Call._end
 
     def forget(call: Call, ended: CallEnded) -> None:
-        inbox: Any = call._inbox
+        inbox: Any = call._inbox._items
         if len(inbox) and ended.origin is Origin.PEER and call.ended is None:
             inbox.pop()
         end(call, ended)

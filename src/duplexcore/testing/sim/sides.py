@@ -20,6 +20,9 @@ from .wires import Wire
 
 __all__ = ["Clock", "Side"]
 
+#: Timeouts that a connection which goes well may see.
+ORDINARY = (TimerKind.DEADLINE, TimerKind.DRAIN, TimerKind.SHUTDOWN)
+
 
 class Side(Actor):
     """An engine with the driver that the drive contract asks for. Its step is to write: bytes are made, and set out.
@@ -136,7 +139,7 @@ class Clock(Actor):
 
     def ready(self) -> bool:
         reason = self._side.engine.timeout_reason
-        return reason is TimerKind.DEADLINE or (reason is not None and self.faults)
+        return reason in ORDINARY or (reason is not None and self.faults)
 
     @property
     def label(self) -> str:

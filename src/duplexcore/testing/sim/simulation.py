@@ -16,6 +16,7 @@ from duplexcore import ClientConfig, ServerCall, ServerConfig
 
 from .apps import App, ClientApp, ServerApp
 from .choosing import Chooser
+from .disturbances import Cut, Leaver, Reset, Stall
 from .pairs import introduced
 from .scripts import CallScript
 from .sides import Clock, Side
@@ -33,13 +34,15 @@ MAX_STEPS = 20_000
 class Scenario:
     """What a simulation is about; all else is choice.
 
-    ``clocks``: what each side's clock shows at the start. ``faults``: whether the transport may be lost.
+    ``clocks``: what each side's clock shows at the start. ``leaves``: whether the sides may shut down. ``faults``:
+    whether the transport may stall, end and break.
     """
 
     calls: Sequence[CallScript] = (CallScript(requests=(3,), responses=(3,)),)
     client: ClientConfig = field(default_factory=ClientConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
     clocks: tuple[float, float] = (0.0, 0.0)
+    leaves: bool = False
     faults: bool = False
 
 
@@ -62,8 +65,13 @@ class Simulation:
         self.servers: dict[int, ServerApp] = {}
         self.actors: list[Actor] = [actor for app in self.clients for actor in app.actors]
         self.actors += [self.client, self.up, self.server, self.down, *self.clocks]
+        sides, wires = (self.client, self.server), (self.up, self.down)
+        if scenario.leaves:
+            self.actors += [Leaver(side, chooser) for side in sides]
         if scenario.faults:
-            self.actors += [Fault(self, self.client), Fault(self, self.server)]
+            self.actors += [Reset(side, wires) for side in sides]
+            self.actors += [Cut(wire, chooser) for wire in wires]
+            self.actors += [Stall(wire) for wire in wires]
         self._last: Actor | None = None
         #: What happened, a label a step.
         self.trace: list[str] = []
@@ -189,27 +197,6 @@ class Simulation:
             (app.ended, other.ended if (other := self.servers.get(index)) is not None else None)
             for index, app in enumerate(self.clients)
         ]
-
-
-class Fault(Actor):
-    """The transport is lost: what is under way in both directions with it, as a reset of TCP does. Once."""
-
-    __slots__ = ("_done", "_side", "_sim")
-
-    def __init__(self, sim: Simulation, side: Side) -> None:
-        super().__init__(f"{side.name} loses the connection", StepKind.FAULT)
-        self._sim = sim
-        self._side = side
-        self._done = False
-
-    def ready(self) -> bool:
-        return not self._done and not self._sim.up.ended and not self._sim.down.ended
-
-    def act(self) -> None:
-        self._done = True
-        self._sim.up.cut()
-        self._sim.down.cut()
-        self._side.lose("connection reset by peer")
 
 
 def _overridden(watchers: Sequence[Watcher], name: str) -> list[Callable[..., None]]:

@@ -1,0 +1,94 @@
+"""What may happen to a connection besides its calls: it is shut down, it stalls, it is cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .choosing import Chooser
+from .sides import Side
+from .steps import Actor, StepKind
+from .wires import Wire
+
+__all__ = ["Cut", "Leaver", "Reset", "Stall"]
+
+
+class Leaver(Actor):
+    """Shuts its side down, once: open calls may finish, for as long as ``grace`` says."""
+
+    __slots__ = ("_chooser", "_done", "_side")
+
+    def __init__(self, side: Side, chooser: Chooser) -> None:
+        super().__init__(f"{side.name} shuts down", StepKind.END)
+        self._side = side
+        self._chooser = chooser
+        self._done = False
+
+    def ready(self) -> bool:
+        return not self._done and self._side.closed is None
+
+    def act(self) -> None:
+        self._done = True
+        side = self._side
+        graces = (None, 10.0)
+        grace = graces[self._chooser.choose(2, "grace", graces)]
+        side.engine.shutdown(deadline=None if grace is None else side.now + grace)
+        side.touched()
+
+
+class Stall(Actor):
+    """A direction stands still, or goes on; a few times."""
+
+    __slots__ = ("_left", "_wire")
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(f"{wire.name} stalls", StepKind.FAULT)
+        self._wire = wire
+        self._left = 2
+
+    def ready(self) -> bool:
+        return self._wire.clogged or bool(self._left and self._wire.bytes)
+
+    @property
+    def label(self) -> str:
+        return f"{self._wire.name} {'goes on' if self._wire.clogged else 'stalls'}"
+
+    def act(self) -> None:
+        self._wire.clogged = not self._wire.clogged
+        self._left -= self._wire.clogged
+
+
+class Reset(Actor):
+    """A side's transport breaks: what is under way in both directions is lost, and the other side hears of it later."""
+
+    __slots__ = ("_side", "_wires")
+
+    def __init__(self, side: Side, wires: tuple[Wire, Wire]) -> None:
+        super().__init__(f"{side.name} loses the connection", StepKind.FAULT)
+        self._side = side
+        self._wires = wires
+
+    def ready(self) -> bool:
+        return not any(wire.ended for wire in self._wires)
+
+    def act(self) -> None:
+        for wire in self._wires:
+            wire.cut()
+        self._side.lose("connection reset by peer")
+
+
+class Cut(Actor):
+    """A direction ends after some of the bytes that are under way, at any byte; the other direction goes on."""
+
+    __slots__ = ("_choose", "_wire")
+
+    def __init__(self, wire: Wire, chooser: Chooser) -> None:
+        super().__init__(f"{wire.name} ends", StepKind.FAULT)
+        self._wire = wire
+        self._choose: Callable[[int], int] = lambda n: chooser.choose(n, "keep", range(n))
+
+    def ready(self) -> bool:
+        return not self._wire.ended
+
+    def act(self) -> None:
+        size = len(self._wire.bytes)
+        self._wire.cut(self._choose(min(size, 255) + 1) if size else 0)
