@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from . import cases_ends, cases_many, cases_skipped, cases_status, cases_streaming, cases_unary
 from .case import Case
+from .negative import NEGATIVE_CASES
 
 __all__ = ["BY_NAME", "OFFICIAL", "SUITES", "UnknownCaseError", "chosen"]
 
@@ -19,7 +20,7 @@ OFFICIAL: tuple[Case, ...] = (
     *cases_skipped.CASES,
 )
 #: What `--test_case` takes besides names. A group for which each case needs a server of its own is never part of "all".
-SUITES: dict[str, tuple[Case, ...]] = {"all": OFFICIAL}
+SUITES: dict[str, tuple[Case, ...]] = {"all": OFFICIAL, "http2": tuple(NEGATIVE_CASES)}
 
 BY_NAME: dict[str, Case] = {case.name: case for suite in SUITES.values() for case in suite}
 
