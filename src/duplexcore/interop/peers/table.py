@@ -1,0 +1,173 @@
+"""The peers. To add one: a row here, and a file in ``programs`` if it has no official program of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .environments import DESCRIPTOR_SET, Environment, GoPrograms, NodePackages, PythonPackages, ThisPython
+
+__all__ = ["PEERS", "Certificates", "Peer"]
+
+_PROGRAMS = Path(__file__).resolve().parent / "programs"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """The PEM files of a throw-away authority, and the name that its certificate is for."""
+
+    ca: Path
+    cert: Path
+    key: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One implementation, as the matrix runs it. In the commands and flags stand ``{env}`` (its environment's folder),
+    ``{programs}``, and the fields of `Certificates`."""
+
+    name: str
+    language: str
+    environment: Environment
+    #: The commands, to which the official flags are added.
+    server: tuple[str, ...]
+    client: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    server_tls: tuple[str, ...] = ("--use_tls", "--tls_cert_file={cert}", "--tls_key_file={key}")
+    client_tls: tuple[str, ...] = ("--use_tls", "--use_test_ca", "--ca_file={ca}", "--server_host_override={name}")
+    #: Official programs run one case and tell it by their exit code; ours print a line for each of many.
+    one_case_each: bool = False
+    #: Case -> why a side lacks it. Programs of ours say themselves what their clients lack.
+    server_lacks: Mapping[str, str] = field(default_factory=dict)
+    client_lacks: Mapping[str, str] = field(default_factory=dict)
+    ours: bool = False
+
+    def command(self, side: str, folder: Path, certificates: Certificates | None) -> list[str]:
+        """The command of ``"server"`` or ``"client"``, but for ports and cases; TLS with ``certificates``."""
+        parts, tls = (self.server, self.server_tls) if side == "server" else (self.client, self.client_tls)
+        values = self._values(folder)
+        if certificates is not None:
+            parts += tls
+            values |= {
+                "ca": str(certificates.ca),
+                "cert": str(certificates.cert),
+                "key": str(certificates.key),
+                "name": certificates.name,
+            }
+        return [part.format_map(values) for part in parts]
+
+    def environ(self, folder: Path) -> dict[str, str]:
+        """The variables that its programs need."""
+        values = self._values(folder)
+        return {name: text.format_map(values) for name, text in self.variables.items()}
+
+    def _values(self, folder: Path) -> dict[str, str]:
+        return {"env": str((folder / self.environment.name).resolve()), "programs": str(_PROGRAMS)}
+
+
+_PROBED = ("client_compressed_unary", "client_compressed_streaming")
+_PACKED = ("server_compressed_unary", "server_compressed_streaming")
+
+
+def _lack(cases: tuple[str, ...], reason: str) -> dict[str, str]:
+    return dict.fromkeys(cases, reason)
+
+
+def _ours(name: str, backend: str, *modules: str) -> Peer:
+    command = (sys.executable, "-c", "from duplexcore.cli import main; main()", "interop")
+    return Peer(
+        name=name,
+        language="Python",
+        environment=ThisPython(name, modules),
+        server=(*command, "server", f"--backend={backend}"),
+        client=(*command, "client", f"--backend={backend}"),
+        server_tls=("--use_tls", "--cert={cert}", "--key={key}"),
+        client_tls=("--use_tls", "--ca={ca}", "--server_host_override={name}"),
+        ours=True,
+    )
+
+
+def _python(name: str, environment: Environment, server_lacks: Mapping[str, str]) -> Peer:
+    command = ("{env}/bin/python", f"{{programs}}/{name.replace('.', '_')}_peer.py")
+    return Peer(
+        name=name,
+        language="Python",
+        environment=environment,
+        server=(*command, "server"),
+        client=(*command, "client"),
+        server_lacks=server_lacks,
+    )
+
+
+_GRPCIO = PythonPackages("grpcio", ("grpcio==1.85.1", "protobuf==7.36.2", "typing_extensions==4.16.0"))
+_GRPCLIB = PythonPackages(
+    "grpclib",
+    (
+        "grpclib==0.4.9",
+        "h2==4.4.1",
+        "hpack==4.2.0",
+        "hyperframe==6.1.0",
+        "multidict==7.2.1",
+        "protobuf==7.36.2",
+    ),
+)
+_CONNECTRPC = PythonPackages(
+    "connectrpc",
+    (
+        "connectrpc==0.13.0",
+        "pyqwest==0.12.0",
+        "protobuf==7.36.2",
+        "protobuf-py==0.7.0",
+        "Hypercorn==0.18.0",
+        "h2==4.4.1",
+        "hpack==4.2.0",
+        "hyperframe==6.1.0",
+    ),
+)
+_GO = GoPrograms("grpc-go", ("google.golang.org/grpc@v1.85.0", "interop/client", "interop/server"))
+_NODE = NodePackages("grpc-js", ("@grpc/grpc-js@1.14.7", "@grpc/proto-loader@0.8.1"))
+
+_HIDDEN = "does not tell a handler whether a message came compressed, which CompressedRequest needs"
+
+_ROWS = (
+    _ours("duplexcore", "asyncio"),
+    _ours("duplexcore-trio", "trio", "trio"),
+    _ours("duplexcore-uvloop", "uvloop", "uvloop"),
+    _python("grpcio", _GRPCIO, server_lacks=_lack(_PROBED, f"grpcio {_HIDDEN}")),
+    _python("grpc.aio", _GRPCIO, server_lacks=_lack(_PROBED, f"grpc.aio {_HIDDEN}")),
+    _python("grpclib", _GRPCLIB, server_lacks=_lack(_PROBED + _PACKED, "grpclib does not compress")),
+    _python(
+        "connectrpc",
+        _CONNECTRPC,
+        server_lacks=_lack(_PROBED, f"connectrpc {_HIDDEN}")
+        | _lack(_PACKED, "connectrpc's server compresses whatever the client takes, not what a handler chooses")
+        | {"unimplemented_service": "connectrpc serves one service; what is beside it is the ASGI server's to answer"},
+    ),
+    Peer(
+        name="grpc-go",
+        language="Go",
+        environment=_GO,
+        server=("{env}/bin/server",),
+        client=("{env}/bin/client",),
+        variables={"GRPC_GO_LOG_SEVERITY_LEVEL": "info"},  # or the server says not where it listens
+        one_case_each=True,
+        server_lacks=_lack(_PROBED + _PACKED, "the official server of grpc-go does not look at compression")
+        | {"pick_first_unary": "the official server of grpc-go fills no server_id"},
+        client_lacks=_lack(_PROBED + _PACKED, "the official client of grpc-go has no such case"),
+    ),
+    Peer(
+        name="grpc-js",
+        language="JavaScript",
+        environment=_NODE,
+        server=("node", "{programs}/grpc_js_peer.js", "server", f"--descriptor_set={{env}}/{DESCRIPTOR_SET}"),
+        client=("node", "{programs}/grpc_js_peer.js", "client", f"--descriptor_set={{env}}/{DESCRIPTOR_SET}"),
+        variables={"NODE_PATH": "{env}/node_modules"},
+        server_lacks=_lack(_PROBED, f"grpc-js {_HIDDEN}")
+        | _lack(_PACKED, "grpc-js compresses by an option of the whole server, which this program leaves off"),
+    ),
+)
+#: Name -> peer; duplexcore first.
+PEERS: dict[str, Peer] = {peer.name: peer for peer in _ROWS}
