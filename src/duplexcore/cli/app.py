@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from duplexcore import __version__
 
 from .console import Console
+from .http2_app import http2
 from .interop_app import interop
 from .problems import run
 
@@ -58,6 +59,7 @@ def command() -> None:
     """
 
 
+interop.add_command(http2)
 command.add_command(interop)
 
 

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute, TaskGroup
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
+from anyio.streams.stapled import MultiListener
 from anyio.streams.tls import TLSStream
 
 from duplexcore.testing.link import RawLink
@@ -21,6 +22,7 @@ from .verdict import Verdict
 
 __all__ = ["MisbehavingServer", "misbehave"]
 
+Listening = tuple[ServerCase, MultiListener[SocketStream]]
 #: Verdicts that are kept; the oldest go first.
 KEPT = 10_000
 
@@ -39,7 +41,7 @@ class MisbehavingServer:
         self._patience = patience
         self._on_verdict = on_verdict
         self._numbers: dict[str, int] = {}
-        self._open = 0
+        self._scopes: set[anyio.CancelScope] = set()
         self._changed = anyio.Event()
 
     @property
@@ -53,35 +55,50 @@ class MisbehavingServer:
         Raises TimeoutError; LookupError when nobody has called.
         """
         with anyio.fail_after(timeout):
-            while self._open:
-                await self._changed.wait()
+            await self.settled()
         found = [verdict for verdict in self.verdicts if case in (None, verdict.case)]
         if not found:
             raise LookupError("nobody has made a call that could be judged")
         return found[-1]
 
+    async def settled(self) -> None:
+        """Waits until no connection is open."""
+        while self._open:
+            await self._changed.wait()
+
+    def stop(self) -> None:
+        """Ends the connections that are open, as well as the waiting for them; each is judged by what it has shown."""
+        for scope in self._scopes:
+            scope.cancel()
+
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _open(self) -> int:
+        return len(self._scopes)
 
     async def _have(self, case: ServerCase, tls: ssl.SSLContext | None, stream: ByteStream) -> None:
         """One connection, from its first byte to its verdict. Nothing that a client does comes out of here."""
-        self._open += 1
-        verdict: Verdict | None = None
-        try:
-            secured = stream if tls is None else await self._secure(stream, tls)
-            if secured is None:
-                return
-            link = RawLink(secured, client=False, credit=case.credit, patience=self._patience)
-            self._numbers[case.name] = self._numbers.get(case.name, 0) + 1
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
             try:
-                verdict = await Stage(link, case, self._patience).play(self._numbers[case.name])
+                secured = stream if tls is None else await self._secure(stream, tls)
+                if secured is not None:
+                    await self._judge(case, RawLink(secured, client=False, credit=case.credit, patience=self._patience))
             finally:
-                await link.aclose()
-        finally:
-            self._open -= 1
-            if verdict is not None:
+                await anyio.aclose_forcefully(stream)
+                self._scopes.discard(scope)
+                self._changed.set()
+                self._changed = anyio.Event()
+
+    async def _judge(self, case: ServerCase, link: RawLink) -> None:
+        number = self._numbers[case.name] = self._numbers.get(case.name, 0) + 1
+        stage = Stage(link, case, self._patience)
+        try:
+            await stage.play()
+        finally:  # also when it is stopped in the middle
+            if (verdict := stage.verdict(number)) is not None:
                 self._tell(verdict)
-            self._changed.set()
-            self._changed = anyio.Event()
 
     async def _secure(self, stream: ByteStream, tls: ssl.SSLContext) -> ByteStream | None:
         with anyio.move_on_after(self._patience):
@@ -96,16 +113,24 @@ class MisbehavingServer:
         if self._on_verdict is not None:
             self._on_verdict(verdict)
 
-    async def _listen(
-        self, case: ServerCase, host: str, port: int, tls: ssl.SSLContext | None, tasks: TaskGroup
-    ) -> None:
-        listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
-        self.ports[case.name] = int(listener.listeners[0].extra(SocketAttribute.local_address)[1])  # noqa: S610
-        tasks.start_soon(self._serve, listener, partial(self._have, case, tls))
+    async def _listen(self, host: str, port: int) -> list[Listening]:
+        """A listener for each case, all or none."""
+        listening: list[Listening] = []
+        try:
+            for index, case in enumerate(self.cases):
+                here = port + index if port else 0
+                listener = await anyio.create_tcp_listener(local_host=host or None, local_port=here)
+                listening.append((case, listener))
+                self.ports[case.name] = int(listener.listeners[0].extra(SocketAttribute.local_address)[1])  # noqa: S610
+        except OSError as error:
+            for _, listener in listening:
+                await listener.aclose()
+            raise OSError(error.errno, f"port {port + len(listening)}: {error.strerror or error}") from error
+        return listening
 
-    async def _serve(self, listener: anyio.abc.Listener[ByteStream], handler: Callable[[ByteStream], object]) -> None:
+    async def _serve(self, case: ServerCase, listener: MultiListener[SocketStream], tls: ssl.SSLContext | None) -> None:
         async with listener:
-            await listener.serve(handler)
+            await listener.serve(partial(self._have, case, tls))
 
 
 @asynccontextmanager
@@ -129,16 +154,23 @@ async def misbehave(
     if tls is not None:
         tls.set_alpn_protocols(["h2"])
     server = MisbehavingServer(chosen, patience, on_verdict)
+    listening = await server._listen(host, port)
+    failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
+        for case, listener in listening:
+            tasks.start_soon(server._serve, case, listener, tls)
         try:
-            for index, case in enumerate(chosen):
-                await server._listen(case, host, port + index if port else 0, tls, tasks)
             yield server
             with anyio.move_on_after(patience):
-                while server._open:
-                    await server._changed.wait()
-        finally:
-            tasks.cancel_scope.cancel()
+                await server.settled()
+        except Exception as error:  # noqa: BLE001 - comes out as it is, below, and not in a group
+            failure = error
+        server.stop()
+        with anyio.move_on_after(patience):
+            await server.settled()
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 def known(name: str) -> ServerCase:

@@ -102,6 +102,8 @@ class Stage:
         self.waiting: deque[Call] = deque()
         self._shown: list[str] = []
         self._pings = 0
+        self._done = False  # the script has come to its end
+        self._gone = "stopped in the middle"
         self._until = anyio.current_time() + LONGEST
 
     # --- saying -------------------------------------------------------------------------------------------------------
@@ -242,20 +244,27 @@ class Stage:
 
     # --- the whole connection -----------------------------------------------------------------------------------------
 
-    async def play(self, number: int) -> Verdict | None:
-        """Runs the script, answers what else comes, and judges; None when nobody has called or done anything wrong."""
+    async def play(self) -> None:
+        """Runs the script, and answers what else comes."""
         try:
             if self.case.settings is not None:
                 await self.send(raw.settings(self.case.settings))
             await self.case.script(self)
+            self._done = True
             await self._linger()
         except Gone as gone:
-            if not self.calls and not self.checks and not self.judge.goaways and self.link.ended == "closed":
-                return None
-            self.check(self.case.rules[0], "stays to the end of the case", False, f"{gone}{self._parting()}")
+            self._gone = f"{gone}{self._parting()}"
         if self.link.ended is None:
             await self.send(raw.goaway(max(self.calls, default=0)))
-        return Verdict(self.case.name, number, (*self.checks, *self.judge.checks(self._fault())), tuple(self._shown))
+
+    def verdict(self, number: int) -> Verdict | None:
+        """What has come of it; None when nobody has called, nor done anything wrong."""
+        if not self._done:
+            if not self.calls and not self.checks and not self.judge.goaways and self.link.ended in (None, "closed"):
+                return None
+            self.check(self.case.rules[0], "stays to the end of the case", False, self._gone)
+        checks = dict.fromkeys((*self.checks, *self.judge.checks(self._fault())))  # each once
+        return Verdict(self.case.name, number, tuple(checks), tuple(self._shown))
 
     def _fault(self) -> str:
         return self.link.fault if self.link.ended == "unreadable" else ""
