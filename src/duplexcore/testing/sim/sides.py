@@ -31,7 +31,7 @@ class Side(Actor):
     when a timer of this side fires.
     """
 
-    __slots__ = ("_chooser", "closed", "dirty", "engine", "now", "on_ended", "on_lost", "started", "wire")
+    __slots__ = ("_chooser", "closed", "dirty", "engine", "now", "on_bytes", "on_ended", "on_lost", "started", "wire")
 
     wire: Wire
 
@@ -51,6 +51,8 @@ class Side(Actor):
         self.started = started
         self.dirty = True
         self.closed: ConnectionClosed | None = None
+        #: Hears of bytes that are about to come in.
+        self.on_bytes: Callable[[bytes], None] | None = None
         #: Hears that a call of this side has ended, when that is announced.
         self.on_ended: Callable[[Any], None] | None = None
         #: Hears that the transport is gone.
@@ -87,6 +89,8 @@ class Side(Actor):
     # --- inputs -------------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
+        if self.on_bytes is not None:
+            self.on_bytes(data)
         self.engine.receive_data(data, self.now)
         self.touched()
 

@@ -94,6 +94,7 @@ class Simulation:
         ):
             outward.on_framed = self._tie("on_framed", side)
             inward.on_arrived = self._tie("on_arrived", side)
+            side.on_bytes = self._tie("on_bytes", side)
             side.on_lost = self._tie("on_lost", side)
             side.on_ended = self._tie("on_ended")
             clock.on_timeout = self._tie("on_timeout", side)

@@ -28,6 +28,9 @@ class Watcher:
     def on_arrived(self, side: Side, frame: Frame) -> None:
         """The last byte of a frame is about to reach ``side``."""
 
+    def on_bytes(self, side: Side, data: bytes) -> None:
+        """Bytes are about to reach the engine of ``side``: whole frames or not."""
+
     def on_event(self, app: App, event: Any) -> None:
         """A reader has taken an event of its call; ``app.events`` has it already."""
 
@@ -51,4 +54,15 @@ class Watcher:
 
 
 #: The names of the hooks, for dispatch.
-HOOKS = ("on_framed", "on_arrived", "on_event", "on_command", "on_ended", "on_lost", "on_timeout", "on_step", "on_rest")
+HOOKS = (
+    "on_framed",
+    "on_arrived",
+    "on_bytes",
+    "on_event",
+    "on_command",
+    "on_ended",
+    "on_lost",
+    "on_timeout",
+    "on_step",
+    "on_rest",
+)

@@ -1,0 +1,62 @@
+"""Looks for faults: runs a target with one seed after the other, and makes what it finds small."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from .choosing import Recorder, Tape
+from .policies import Policy, PrngChooser
+from .properties import PropertyError
+from .shrinking import Target, shrink
+
+__all__ = ["Finding", "hunt", "seeds"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault: which property does not hold, the seed that led to it, and the smallest tape that does.
+
+    ``runs``: how many runs came before it; ``steps``: how many choices the run with the seed had.
+    """
+
+    number: str
+    message: str
+    seed: int
+    policy: Policy
+    tape: Tape
+    runs: int
+    choices: int
+
+
+def seeds(worker: int = 0, workers: int = 1) -> Iterator[int]:
+    """Every seed once among so many workers, without a word between them."""
+    return itertools.count(worker, workers)
+
+
+def hunt(
+    target: Target,
+    source: Iterable[int],
+    *,
+    policy: Policy = Policy.MIX,
+    shrinking: int = 5_000,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Finding]:
+    """The faults that the seeds of ``source`` lead to, each kind (by its property) once.
+
+    ``progress`` is called with the number of runs after each; raise in it, or stop iterating, to end the hunt.
+    """
+    known: set[str] = set()
+    for runs, seed in enumerate(source, 1):
+        recorder = Recorder(PrngChooser(seed, policy))
+        try:
+            target(recorder)
+        except PropertyError as error:
+            if error.number not in known:
+                known.add(error.number)
+                choices = len(recorder.tape)
+                smallest, tape = shrink(target, recorder.tape, budget=shrinking)
+                yield Finding(smallest.number, str(smallest), seed, policy, tape, runs, choices)
+        if progress is not None:
+            progress(runs)

@@ -1,0 +1,170 @@
+"""What happened in a run, entry by entry: for traces, pictures and case files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import hpack
+
+from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message
+from duplexcore.status import ErrorCode
+
+from .apps import App
+from .sides import Side
+from .watching import Watcher
+from .wires import PREFACE_TYPE, Frame
+
+__all__ = ["Entry", "Kind", "Recording", "wire_bytes"]
+
+DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+ES, ACK, END_HEADERS = 0x1, 0x1, 0x4
+NAMES = ("DATA", "HEADERS", "PRIORITY", "RST_STREAM", "SETTINGS", "PUSH_PROMISE", "PING", "GOAWAY", "WINDOW_UPDATE")
+#: Fields that make a block's meaning; the others are left out of its text.
+TELLING = (b":path", b":status", b"grpc-status", b"grpc-message", b"grpc-timeout")
+
+
+class Kind(StrEnum):
+    """What an entry is about."""
+
+    COMMAND = "command"
+    FRAMED = "framed"
+    ARRIVED = "arrived"
+    EVENT = "event"
+    ENDED = "ended"
+    TIMEOUT = "timeout"
+    LOST = "lost"
+    STEP = "step"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened. ``step``: in which step; ``side``: "client" or "server"; ``call``: its index, or None.
+
+    ``number`` of a frame is the same when it sets out and when it arrives. ``clock``: what the side's clock shows.
+    """
+
+    step: int
+    kind: Kind
+    side: str
+    call: int | None
+    text: str
+    clock: float
+    number: int | None = None
+    wire: bytes = field(default=b"", repr=False)
+
+
+class Recording(Watcher):
+    """Writes down everything: ``entries``, in order."""
+
+    def begin(self) -> None:
+        self.entries: list[Entry] = []
+        self._decoders = {self.sim.client: hpack.Decoder(), self.sim.server: hpack.Decoder()}
+        self._count = 0
+        self._under_way: dict[Side, list[tuple[int, str]]] = {self.sim.client: [], self.sim.server: []}
+        self._streams: dict[int, int] = {}
+
+    # --- hooks --------------------------------------------------------------------------------------------------------
+
+    def on_framed(self, side: Side, frame: Frame) -> None:
+        self._count += 1
+        text = self._brief(side, frame)
+        self._under_way[side].append((self._count, text))
+        self._add(Kind.FRAMED, side, self._streams.get(frame.stream), text, number=self._count, wire=wire_bytes(frame))
+
+    def on_arrived(self, side: Side, frame: Frame) -> None:
+        if frame.type == PREFACE_TYPE and not any(text == "preface" for _, text in self._under_way[self._other(side)]):
+            return
+        number, text = self._under_way[self._other(side)].pop(0)
+        self._add(Kind.ARRIVED, side, self._streams.get(frame.stream), text, number=number)
+
+    def on_command(self, app: App, what: str) -> None:
+        self._add(Kind.COMMAND, app.side, app.index, what)
+
+    def on_event(self, app: App, event: Any) -> None:
+        self._add(Kind.EVENT, app.side, app.index, brief(event))
+
+    def on_ended(self, app: App) -> None:
+        assert app.ended is not None
+        self._add(Kind.ENDED, app.side, app.index, brief(app.ended))
+
+    def on_timeout(self, side: Side) -> None:
+        self._add(Kind.TIMEOUT, side, None, f"the clock goes on to {side.now:g} s")
+
+    def on_lost(self, side: Side | None) -> None:
+        assert side is not None
+        self._add(Kind.LOST, side, None, "the transport is gone")
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _add(
+        self, kind: Kind, side: Side, call: int | None, text: str, number: int | None = None, wire: bytes = b""
+    ) -> None:
+        step = len(self.sim.trace)
+        self.entries.append(Entry(step, kind, side.name, call, text, side.now, number, wire))
+
+    def _other(self, side: Side) -> Side:
+        return self.sim.server if side is self.sim.client else self.sim.client
+
+    def _brief(self, side: Side, frame: Frame) -> str:
+        if frame.type == PREFACE_TYPE:
+            return "preface"
+        name = NAMES[frame.type] if frame.type < len(NAMES) else f"type {frame.type}"
+        end = " ES" if frame.type in (DATA, HEADERS) and frame.flags & ES else ""
+        match frame.type:
+            case 0:
+                return f"{name} {frame.stream}{end}, {len(frame.payload)} B"
+            case 1:
+                return f"{name} {frame.stream}{end}{self._fields(side, frame)}"
+            case 3:
+                return f"{name} {frame.stream} {_code(frame.payload)}"
+            case 4 | 6:
+                return f"{name}{' ACK' if frame.flags & ACK else ''}"
+            case 7:
+                return f"{name} {int.from_bytes(frame.payload[:4], 'big')} {_code(frame.payload[4:8])}"
+            case 8:
+                return f"{name} {frame.stream} +{int.from_bytes(frame.payload, 'big')}"
+            case _:
+                return f"{name} {frame.stream}"
+
+    def _fields(self, side: Side, frame: Frame) -> str:
+        if not frame.flags & END_HEADERS:
+            return ""
+        fields = dict(self._decoders[side].decode(frame.payload, raw=True))
+        path = fields.get(b":path")
+        if path is not None:
+            self._streams[frame.stream] = int(bytes(path).rpartition(b"/")[2])
+        telling = [f"{name.decode()}: {bytes(fields[name]).decode()}" for name in TELLING if name in fields]
+        return f" ({', '.join(telling)})" if telling else ""
+
+
+def brief(event: Any) -> str:
+    """An event of a call in a few words."""
+    match event:
+        case InitialMetadata():
+            return "initial metadata"
+        case Message(payload):
+            return f"message of {len(payload)} B {payload[:12].decode('latin-1')!r}"
+        case HalfClosed():
+            return "half-close"
+        case CallEnded(status, _, origin, unprocessed):
+            note = ", unprocessed" if unprocessed else ""
+            return f"{status.code.name} by {origin.value}{note}{f': {status.message}' if status.message else ''}"
+        case _:
+            return str(event)
+
+
+def _code(payload: bytes) -> str:
+    code = int.from_bytes(payload, "big")
+    try:
+        return ErrorCode(code).name
+    except ValueError:
+        return f"{code:#x}"
+
+
+def wire_bytes(frame: Frame) -> bytes:
+    if frame.type == PREFACE_TYPE:
+        return frame.payload
+    head = len(frame.payload).to_bytes(3, "big") + bytes((frame.type, frame.flags)) + frame.stream.to_bytes(4, "big")
+    return head + frame.payload
