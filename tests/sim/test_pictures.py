@@ -23,14 +23,14 @@ def test_every_frame_sets_out_and_arrives_once() -> None:
 
 
 def test_the_text_shows_both_sides() -> None:
-    picture = text(recorded(CallScript(requests=(3,), responses=(5,))).entries)
+    picture = text(recorded(CallScript(requests=(3,), responses=(5,), drains=True)).entries)
     for piece in ("app: half-close", "─▶ HEADERS 1 (:path: /sim.Calls/0)", "message of 3 B", "◀─", "OK by peer"):
         assert piece in picture
     assert max(map(len, picture.splitlines())) < 160
 
 
 def test_the_diagram_names_who_speaks() -> None:
-    diagram = mermaid(recorded(CallScript(requests=(3,), responses=(5,))).entries, title="a call")
+    diagram = mermaid(recorded(CallScript(requests=(3,), responses=(5,), drains=True)).entries, title="a call")
     assert diagram.startswith("---\ntitle: a call\n---\nsequenceDiagram\n")
     assert "  CA->>C: 0: send\n" in diagram
     assert "  S-->>SA: 0: message of 3 B 'c0.'\n" in diagram
