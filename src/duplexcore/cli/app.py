@@ -15,6 +15,7 @@ from duplexcore import __version__
 from .console import Console
 from .http2_app import http2
 from .interop_app import interop
+from .matrix_app import matrix, peers
 from .problems import run
 
 __all__ = ["command"]
@@ -60,6 +61,8 @@ def command() -> None:
 
 
 interop.add_command(http2)
+interop.add_command(peers)
+interop.add_command(matrix)
 command.add_command(interop)
 
 
