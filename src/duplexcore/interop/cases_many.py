@@ -189,7 +189,7 @@ CASES = (
     Case(
         "long_lived_channel",
         "a connection serves calls with silence between them (--channel_life_seconds)",
-        ("GOAW-3", "KEEP-2"),
+        ("GOAW-3",),
         _long_lived_channel,
         _life_limit,
     ),
