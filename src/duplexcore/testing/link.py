@@ -84,6 +84,8 @@ class RawLink:
             await self.stream.send_eof()
         except (NotImplementedError, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             return False
+        finally:
+            self.deaf = True
         return True
 
     async def aclose(self) -> None:
@@ -97,14 +99,11 @@ class RawLink:
             return False
         self.deaf = True  # until it has succeeded: also a send that is cancelled may have left half a frame
         with anyio.move_on_after(self.patience):
-            try:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._listen)
-                    if await self._sent(data):
-                        self.deaf = False
-                    tasks.cancel_scope.cancel()
-            except* anyio.BusyResourceError:
-                raise RuntimeError("somebody else uses the stream of this link") from None
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._listen)
+                if await self._sent(data):
+                    self.deaf = False
+                tasks.cancel_scope.cancel()
         return not self.deaf
 
     async def _sent(self, data: bytes) -> bool:
