@@ -16,6 +16,7 @@ from .console import Console
 from .http2_app import http2
 from .interop_app import interop
 from .matrix_app import matrix, peers
+from .probe_app import probe
 from .problems import run
 
 __all__ = ["command"]
@@ -64,6 +65,7 @@ interop.add_command(http2)
 interop.add_command(peers)
 interop.add_command(matrix)
 command.add_command(interop)
+command.add_command(probe)
 
 
 @command.command()

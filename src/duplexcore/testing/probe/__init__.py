@@ -18,6 +18,10 @@ from .model import Report as Report
 from .model import Result as Result
 from .model import Target as Target
 from .model import Verdict as Verdict
+from .reports import in_words as in_words
+from .reports import to_json as to_json
+from .reports import to_junit as to_junit
+from .reports import to_markdown as to_markdown
 from .run import choose as choose
 from .run import probe as probe
 from .run import run_case as run_case

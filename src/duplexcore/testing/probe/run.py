@@ -9,7 +9,7 @@ import anyio
 
 from .answers import Came, Kind
 from .cases import CASES
-from .model import Case, Level, NoServerError, Report, Result, Target, Unjudged, Verdict
+from .model import Case, Level, Need, NoServerError, Report, Result, Target, Unjudged, Verdict
 from .talk import Talk, connect, good_call
 
 #: How many cases run at a time.
@@ -34,7 +34,8 @@ async def probe(
     together: int = TOGETHER,
     progress: Callable[[Result], None] = lambda _: None,
 ) -> Report:
-    """Runs the cases (all: None), ``together`` at a time; ``progress`` is called with each result as it comes.
+    """Runs the cases (all: None), ``together`` at a time, floods after them and alone; ``progress`` is called with each
+    result as it comes.
 
     Raises `NoServerError` when a good call is not answered before anything else: then nothing could be judged.
     """
@@ -50,7 +51,11 @@ async def probe(
 
     async with anyio.create_task_group() as tasks:
         for case in chosen:
-            tasks.start_soon(one, case)
+            if Need.FLOODS not in case.needs:
+                tasks.start_soon(one, case)
+    for case in chosen:
+        if Need.FLOODS in case.needs:
+            await one(case)
     return Report(target, tuple(results[case.id] for case in chosen))
 
 
