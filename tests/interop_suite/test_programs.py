@@ -244,9 +244,10 @@ def test_the_soak_flags_are_obeyed(port: str) -> None:
 def test_the_list_tells_what_each_case_shows() -> None:
     result = client("--list")
     assert result.exit_code == 0
-    assert all(re.search(rf"^{name} +\S", result.stdout, re.MULTILINE) for name in BY_NAME)
-    assert re.search(r"^ping_pong +the server answers each .* \[DUP-2\]$", result.stdout, re.MULTILINE)
+    assert all(re.search(rf"^  {name} +\S", result.stdout, re.MULTILINE) for name in BY_NAME)
+    assert re.search(r"^  ping_pong +the server answers each .* \[DUP-2\]$", result.stdout, re.MULTILINE)
     assert len(BY_NAME) == sum(map(len, SUITES.values())), "two cases share a name"
+    assert [line for line in result.stdout.splitlines() if line[0] != " "] == [f"--test_case {name}" for name in SUITES]
     one = client("--list", "--test_case", "ping_pong")
     assert one.stdout.count("\n") == 1
 
@@ -290,3 +291,9 @@ def test_both_sides_look_in_the_same_folder_when_nobody_says_where(
     with serving("--use_tls") as (_, port):
         official = ["--use_tls=true", "--use_test_ca=true", "--server_host_override=foo.test.google.fr"]
         assert client("--server_port", port, "--test_case=large_unary", *official).exit_code == 0
+
+
+def test_the_page_tells_of_every_official_case_and_exit_code() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "interop.md").read_text(encoding="utf-8")
+    assert [case.name for case in OFFICIAL if f"`{case.name}`" not in page] == []
+    assert f"| {NOTHING_RAN} |" in page

@@ -11,6 +11,7 @@ import click
 
 from duplexcore.interop.case import Case, CaseFailed, CaseOptions, CaseRun, Target
 from duplexcore.interop.client import Outcome, Verdict, run_cases
+from duplexcore.interop.suites import SUITES
 
 __all__ = ["NOTHING_RAN", "exit_code", "list_cases", "run_and_tell"]
 
@@ -57,11 +58,14 @@ def exit_code(outcomes: Iterable[Outcome]) -> int:
 
 
 def list_cases(cases: Sequence[Case]) -> None:
-    """Each case: its name, what it shows, by which rules."""
+    """Each case: its name, what it shows, by which rules; under a heading where a suite begins."""
     width = max(len(case.name) for case in cases)
+    begins = {suite[0].name: name for name, suite in SUITES.items() if set(suite) <= set(cases)}
     for case in cases:
+        if case.name in begins:
+            click.echo(f"--test_case {begins[case.name]}")
         rules = f" [{', '.join(case.rules)}]" if case.rules else ""
-        click.echo(f"{case.name:{width}}  {case.summary}{rules}")
+        click.echo(f"  {case.name:{width}}  {case.summary}{rules}")
 
 
 def _indented(heading: str, text: str) -> str:
