@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-floor check lint types imports diagrams diagrams-check protos protos-check coverage gate \
-        requirements requirements-check format clean
+        requirements requirements-check format clean peers interop
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,16 @@ test: $(VENV)/.installed-dev ## set up .venv and run the tests, at most 5 minute
 
 test-floor: .venv-floor/.installed ## run the tests with the oldest dependencies that are supported
 	.venv-floor/bin/pytest -n $(WORKERS) $(ARGS)
+
+# -- other implementations ---------------------------------------------------------------------------------------------
+
+PEERS := .peers
+
+peers: $(VENV)/.installed-demo ## install the other Python implementations, each in an environment of its own below .peers
+	$(BIN)/duplexcore interop peers --install python --dir $(PEERS)
+
+interop: peers $(VENV)/.installed-dev ## every official interop case against them, both ways, plain and TLS; at most 4 minutes
+	DUPLEXCORE_PEERS=$(PEERS) $(BIN)/pytest -m gate -n $(WORKERS) tests/interop_matrix $(ARGS)
 
 # -- the gate ----------------------------------------------------------------------------------------------------------
 
@@ -121,5 +131,5 @@ format: $(VENV)/.installed-dev ## let ruff fix and format what it can
 	$(BIN)/ruff format .
 
 clean: ## remove the environments and everything that was generated but not committed
-	rm -rf $(VENV) .venv-protos .venv-floor $(BUILD) .requirements .coverage .coverage.* coverage.json dist build \
+	rm -rf $(VENV) .venv-protos .venv-floor $(PEERS) $(BUILD) .requirements .coverage .coverage.* coverage.json dist build \
 	  .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import ByteReceiveStream, Process
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from .peers.table import Certificates, Peer
+from .peers.table import Certificates, Peer, known_fault
 
 __all__ = ["CASES", "Cell", "Limits", "Matrix", "certificates"]
 
@@ -68,7 +68,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """How one case went: ``verdict`` is passed, failed or skipped; ``note`` says why, or what to know about a pass."""
+    """How one case went: ``verdict`` is passed, failed or skipped; ``note`` says why, or what to know about a pass;
+    ``known`` what is known to be wrong with the other implementation, for which the case fails."""
 
     client: str
     server: str
@@ -76,6 +77,7 @@ class Cell:
     case: str
     verdict: str
     note: str = ""
+    known: str = ""
 
 
 @asynccontextmanager
@@ -99,7 +101,7 @@ class _Program:
     """A process whose words are read as they come."""
 
     process: Process
-    #: Its last lines, for who asks why.
+    #: The last lines of its standard error, for who asks why.
     said: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
 
     @property
@@ -127,7 +129,7 @@ async def _program(
 
     async def read(stream: ByteReceiveStream, heard: bool) -> None:
         async for line in _lines(stream):
-            if line.strip():
+            if not heard and line.strip():
                 program.said.append(line.strip())
             if heard or _LISTENING.search(line):
                 await hear(line)
@@ -148,14 +150,14 @@ async def _program(
 
 
 async def _end(process: Process) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        with anyio.move_on_after(3):
-            await process.wait()
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.kill()
+    """First politely. Not by `Process.terminate`, which may reap a process that has just ended, and then asyncio, which
+    waits for it in a thread, does not know how it ended."""
+    for sign, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)):
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, sign)
+            with anyio.move_on_after(patience):
+                await process.wait()
     await process.aclose()
 
 
@@ -292,8 +294,9 @@ class _Pair:
             self._add(case, "failed", why)
 
     def _add(self, case: str, verdict: str, note: str = "") -> None:
-        tls = self.column.certificates is not None
-        self.column.add(Cell(self.client.name, self.column.server.name, tls, case, verdict, note))
+        tls, server = self.column.certificates is not None, self.column.server
+        known = known_fault(self.client, server, case)
+        self.column.add(Cell(self.client.name, server.name, tls, case, verdict, note, known))
 
     async def _one(self, cases: list[str]) -> list[str]:
         """The first case, by the exit code; returns the rest."""

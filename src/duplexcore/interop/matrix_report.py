@@ -45,11 +45,12 @@ class Report:
         return ", ".join(f"{counted[verdict]} {verdict}" for verdict in _SIGNS)
 
     def grouped(self, verdict: str) -> dict[str, list[Cell]]:
-        """Note -> the cells that have it: what is worth saying, each thing once."""
+        """What there is to say -> the cells that it is said of: each thing once."""
         groups: dict[str, list[Cell]] = {}
         for cell in self.cells:
-            if cell.verdict == verdict and cell.note:
-                groups.setdefault(cell.note, []).append(cell)
+            said = f"{cell.note}. Known: {cell.known}" if cell.known and verdict == "failed" else cell.note
+            if cell.verdict == verdict and said:
+                groups.setdefault(said, []).append(cell)
         return groups
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .environments import DESCRIPTOR_SET, Environment, GoPrograms, NodePackages, PythonPackages, ThisPython
 
-__all__ = ["PEERS", "Certificates", "Peer"]
+__all__ = ["PEERS", "Certificates", "Peer", "known_fault"]
 
 _PROGRAMS = Path(__file__).resolve().parent / "programs"
 
@@ -43,6 +43,9 @@ class Peer:
     #: Case -> why a side lacks it. Programs of ours say themselves what their clients lack.
     server_lacks: Mapping[str, str] = field(default_factory=dict)
     client_lacks: Mapping[str, str] = field(default_factory=dict)
+    #: Case -> what a side of it does wrong when duplexcore is the other, by which rule. These fail, and are known.
+    server_faults: Mapping[str, str] = field(default_factory=dict)
+    client_faults: Mapping[str, str] = field(default_factory=dict)
     ours: bool = False
 
     def command(self, side: str, folder: Path, certificates: Certificates | None) -> list[str]:
@@ -90,7 +93,12 @@ def _ours(name: str, backend: str, *modules: str) -> Peer:
     )
 
 
-def _python(name: str, environment: Environment, server_lacks: Mapping[str, str]) -> Peer:
+def _python(
+    name: str,
+    environment: Environment,
+    server_lacks: Mapping[str, str],
+    server_faults: Mapping[str, str] | None = None,
+) -> Peer:
     command = ("{env}/bin/python", f"{{programs}}/{name.replace('.', '_')}_peer.py")
     return Peer(
         name=name,
@@ -99,6 +107,7 @@ def _python(name: str, environment: Environment, server_lacks: Mapping[str, str]
         server=(*command, "server"),
         client=(*command, "client"),
         server_lacks=server_lacks,
+        server_faults=server_faults or {},
     )
 
 
@@ -137,7 +146,15 @@ _ROWS = (
     _ours("duplexcore-trio", "trio", "trio"),
     _ours("duplexcore-uvloop", "uvloop", "uvloop"),
     _python("grpcio", _GRPCIO, server_lacks=_lack(_PROBED, f"grpcio {_HIDDEN}")),
-    _python("grpc.aio", _GRPCIO, server_lacks=_lack(_PROBED, f"grpc.aio {_HIDDEN}")),
+    _python(
+        "grpc.aio",
+        _GRPCIO,
+        server_lacks=_lack(_PROBED, f"grpc.aio {_HIDDEN}"),
+        server_faults={
+            "server_compressed_unary": "COMP-11: set_compression in a unary handler has no effect unless it also sends "
+            "initial metadata itself"
+        },
+    ),
     _python("grpclib", _GRPCLIB, server_lacks=_lack(_PROBED + _PACKED, "grpclib does not compress")),
     _python(
         "connectrpc",
@@ -169,5 +186,15 @@ _ROWS = (
         | _lack(_PACKED, "grpc-js compresses by an option of the whole server, which this program leaves off"),
     ),
 )
+
+
+def known_fault(client: Peer, server: Peer, case: str) -> str:
+    """What is known to be wrong with the side of a pair that is not duplexcore; empty if nothing is."""
+    if client.ours == server.ours:
+        return ""
+    faults = server.server_faults if client.ours else client.client_faults
+    return faults.get(case, "")
+
+
 #: Name -> peer; duplexcore first.
 PEERS: dict[str, Peer] = {peer.name: peer for peer in _ROWS}
