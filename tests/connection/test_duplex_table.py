@@ -67,6 +67,15 @@ TABLE = [
     ),
     Situation(
         id="DUP-2",
+        what="initial metadata alone leaves at once",
+        side=SERVER,
+        app="headers ?a x ?half-closed OK",
+        peer="request ?HEADERS a ?DATA end",
+        hears="a half-closed OK",
+        leaves="HEADERS DATA HEADERS/ES",
+    ),
+    Situation(
+        id="DUP-2",
         what="writes never wait for reads",
         side=SERVER,
         app="x y",
