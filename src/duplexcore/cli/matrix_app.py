@@ -80,13 +80,11 @@ def _install(chosen: Sequence[Peer], folder: Path) -> None:
 
 
 def _list(folder: Path) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("peer", "language", "what it is", "here"):
-        table.add_column(heading, overflow="fold")
+    """A line for each peer, for people and for grep."""
     for peer in PEERS.values():
         missing = peer.environment.missing(folder)
-        table.add_row(peer.name, peer.language, peer.environment.versions(folder), missing or "yes")
-    Console(highlight=False, soft_wrap=True).print(table)
+        what = f"{peer.environment.versions(folder)}, {peer.language}"
+        click.echo(f"{peer.name:17}  {missing or 'is here':7}  {'' if missing else what}".rstrip())
 
 
 @click.command()

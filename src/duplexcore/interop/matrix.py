@@ -53,6 +53,8 @@ CASES = (
 _HOST = "foo.test.google.fr"
 _LISTENING = re.compile(r"listening on \S*:(\d+)")
 _VERDICT = re.compile(r"(\S+)\s+(passed|failed|skipped)\b")
+#: When a line of a log was written: the same words are to look the same.
+_STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
 #: Of a line, and of what is kept of a program's last words.
 _LONGEST, _LINES = 2_000, 12
 
@@ -129,8 +131,8 @@ async def _program(
 
     async def read(stream: ByteReceiveStream, heard: bool) -> None:
         async for line in _lines(stream):
-            if not heard and line.strip():
-                program.said.append(line.strip())
+            if not heard and (words := _STAMP.sub("", line.strip())):
+                program.said.append(words)
             if heard or _LISTENING.search(line):
                 await hear(line)
         if heard:
@@ -256,7 +258,7 @@ class _Column:
 
         command = [*self.server.command("server", self.matrix.folder, self.certificates), "--port=0"]
         limit = self.matrix.limits.start
-        async with _program(command, self.server.environ(self.matrix.folder), hear, up.set) as program:
+        async with _program(command, self.server.environ("server", self.matrix.folder), hear, up.set) as program:
             with anyio.move_on_after(limit) as scope:
                 await up.wait()
                 if not port:
@@ -361,5 +363,7 @@ class _Pair:
                 await send.send(line)
 
         with send, receive:
-            async with _program([*command, *address], self.client.environ(folder), hear, send.close) as program:
+            async with _program(
+                [*command, *address], self.client.environ("client", folder), hear, send.close
+            ) as program:
                 yield program, receive

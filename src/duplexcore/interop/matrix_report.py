@@ -74,7 +74,12 @@ def markdown(report: Report) -> str:
     for verdict, heading in headings.items():
         groups = report.grouped(verdict)
         if groups:
-            lines += ["", f"## {heading}", "", *(f"* {_where(cells)}: {_cell(note)}" for note, cells in groups.items())]
+            lines += [
+                "",
+                f"## {heading}",
+                "",
+                *(f"* {_cell(note)}<br>{_where(cells)}" for note, cells in groups.items()),
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -95,19 +100,17 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def _where(cells: Iterable[Cell]) -> str:
+def _where(cells: Sequence[Cell]) -> str:
     """The cases, then the pairs, as short as they can be said."""
-    cells = list(cells)
     cases = _listed(f"`{cell.case}`" for cell in cells)
-    clients, servers = {cell.client for cell in cells}, {cell.server for cell in cells}
-    if len(clients) == 1 and len(servers) > 1:
-        pairs = f"the client {clients.pop()}"
-    elif len(servers) == 1 and len(clients) > 1:
-        pairs = f"the server {servers.pop()}"
+    pairs = dict.fromkeys((cell.client, cell.server) for cell in cells)
+    clients, servers = dict.fromkeys(client for client, _ in pairs), dict.fromkeys(server for _, server in pairs)
+    if len(pairs) == len(clients) * len(servers):  # each with each
+        who = f"{_listed(clients)} → {_listed(servers)}"
     else:
-        pairs = _listed(f"{cell.client} → {cell.server}" for cell in cells)
+        who = _listed(f"{client} → {server}" for client, server in pairs)
     how = {cell.tls for cell in cells}
-    return f"{cases}, {pairs}{'' if len(how) > 1 else f' ({_HOW[how.pop()]})'}"
+    return f"{cases}: {who}{'' if len(how) > 1 else f' ({_HOW[how.pop()]})'}"
 
 
 def _listed(texts: Iterable[str]) -> str:

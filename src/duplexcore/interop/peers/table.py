@@ -36,6 +36,7 @@ class Peer:
     server: tuple[str, ...]
     client: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
+    server_variables: Mapping[str, str] = field(default_factory=dict)
     server_tls: tuple[str, ...] = ("--use_tls", "--tls_cert_file={cert}", "--tls_key_file={key}")
     client_tls: tuple[str, ...] = ("--use_tls", "--use_test_ca", "--ca_file={ca}", "--server_host_override={name}")
     #: Official programs run one case and tell it by their exit code; ours print a line for each of many.
@@ -62,10 +63,11 @@ class Peer:
             }
         return [part.format_map(values) for part in parts]
 
-    def environ(self, folder: Path) -> dict[str, str]:
-        """The variables that its programs need."""
+    def environ(self, side: str, folder: Path) -> dict[str, str]:
+        """The variables that a program needs."""
         values = self._values(folder)
-        return {name: text.format_map(values) for name, text in self.variables.items()}
+        variables = {**self.variables, **(self.server_variables if side == "server" else {})}
+        return {name: text.format_map(values) for name, text in variables.items()}
 
     def _values(self, folder: Path) -> dict[str, str]:
         return {"env": str((folder / self.environment.name).resolve()), "programs": str(_PROGRAMS)}
@@ -169,7 +171,7 @@ _ROWS = (
         environment=_GO,
         server=("{env}/bin/server",),
         client=("{env}/bin/client",),
-        variables={"GRPC_GO_LOG_SEVERITY_LEVEL": "info"},  # or the server says not where it listens
+        server_variables={"GRPC_GO_LOG_SEVERITY_LEVEL": "info"},  # or the server says not where it listens
         one_case_each=True,
         server_lacks=_lack(_PROBED + _PACKED, "the official server of grpc-go does not look at compression")
         | {"pick_first_unary": "the official server of grpc-go fills no server_id"},
