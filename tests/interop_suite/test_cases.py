@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
 from functools import cache
 
@@ -12,7 +13,7 @@ from duplexcore.interop.case import Case, CaseOptions, CaseRun, Target
 from duplexcore.interop.cases_skipped import CASES as SKIPPED
 from duplexcore.interop.client import Verdict, run_case, run_cases
 from duplexcore.interop.server import interop_server
-from duplexcore.interop.suites import OFFICIAL, UnknownCaseError, chosen
+from duplexcore.interop.suites import BY_NAME, OFFICIAL, UnknownCaseError, chosen
 from duplexcore_anyio import client_tls
 
 #: What the cases prove of both our sides.
@@ -93,3 +94,13 @@ def test_all_are_the_official_ones() -> None:
     assert len({case.name for case in OFFICIAL}) == len(OFFICIAL)
     with pytest.raises(UnknownCaseError, match="tea_unary"):
         chosen(["empty_unary", "tea_unary"])
+
+
+@pytest.mark.parametrize("backend", ["asyncio"])
+@pytest.mark.req("FLOW-2")
+async def test_more_large_calls_at_once_than_the_usual_budget_of_unread_bytes_allows(backend: str) -> None:
+    options = dataclasses.replace(QUICK, concurrent_calls=500)
+    async with interop_server("127.0.0.1:0") as server:
+        run = CaseRun(Target(f"127.0.0.1:{server.port}"), options)
+        outcome = await run_case(BY_NAME["concurrent_large_unary"], run)
+    assert (outcome.verdict, outcome.details) == (Verdict.PASSED, ())

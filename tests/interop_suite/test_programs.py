@@ -175,6 +175,16 @@ def test_2_when_the_server_is_used_wrongly(arguments: list[str], says: str) -> N
     assert says in result.output
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio", "uvloop"])
+def test_130_when_it_is_interrupted(port: str, backend: str) -> None:
+    long = ["--test_case", "empty_unary,long_lived_channel", "--channel_life_seconds", "1000", "--backend", backend]
+    with running(COMMAND, "interop", "client", "--server_port", port, *long) as run:
+        run.until("empty_unary ")
+        run.process.send_signal(signal.SIGINT)
+        assert run.ends() == 130
+        assert run.errors == ""
+
+
 # --- what flags do --------------------------------------------------------------------------------------------------
 
 
