@@ -32,7 +32,8 @@ async def below(stage: Stage) -> None:
 
 async def then_closes(stage: Stage, code: int, debug: bytes) -> None:
     call = await stage.call()
-    await stage.send(call.headers(), raw.goaway(call.stream, code, debug))
+    await stage.survives(call.headers(), rule="KEEP-1")
+    await stage.send(raw.goaway(call.stream, code, debug))
     await stage.closes()
 
 
@@ -45,7 +46,9 @@ async def illegal(stage: Stage, goaways: Sequence[int]) -> None:
 async def closes(stage: Stage, answered: bool) -> None:
     """The end without GOAWAY, in the middle of an answer or right behind it."""
     call = await stage.call()
-    await stage.send(call.answer() if answered else call.headers())
+    await stage.survives(call.headers(), rule="KEEP-1")
+    if answered:
+        await stage.send(call.message(), call.trailers())
     await stage.closes()
 
 
@@ -76,7 +79,7 @@ CASES = (
     _case("goaway_and_close", "GOAWAY(INTERNAL_ERROR, \"boom\"), then the end", "fail the call", "DUP-27 GOAW-7",
         partial(then_closes, code=INTERNAL_ERROR, debug=b"boom"), status=UNAVAILABLE, says="boom"),
     _case("goaway_too_many_pings", "GOAWAY(ENHANCE_YOUR_CALM, \"too_many_pings\"), then the end", "fail the call",
-        "KEEP-7 DUP-27", partial(then_closes, code=ENHANCE_YOUR_CALM, debug=b"too_many_pings"), status=UNAVAILABLE),
+        "DUP-27 KEEP-7", partial(then_closes, code=ENHANCE_YOUR_CALM, debug=b"too_many_pings"), status=UNAVAILABLE),
     _case("goaway_raised", "GOAWAY(1), then GOAWAY(3)", "end the connection", "GOAW-4",
         partial(illegal, goaways=[1, 3]), status=(StatusCode.UNAVAILABLE, StatusCode.INTERNAL)),
     _case("goaway_even", "GOAWAY(2)", "end the connection", "GOAW-5", partial(illegal, goaways=[2]),
@@ -89,6 +92,6 @@ CASES = (
         settings=None),
     _case("first_ping", "PING before SETTINGS", "fail to connect", "CONN-2",
         partial(says, first=raw.ping() + raw.settings()), status=UNAVAILABLE, settings=None),
-    _case("first_http_1", "an answer of HTTP/1.1", "fail to connect", "CONN-2 CONN-1", partial(says, first=HTTP_1),
+    _case("first_http_1", "an answer of HTTP/1.1", "fail to connect", "CONN-2", partial(says, first=HTTP_1),
         status=UNAVAILABLE, settings=None),
 )  # fmt: skip

@@ -154,7 +154,7 @@ CASES = (
     _no_grpc("type_missing", "no content-type", STATUS),
     _no_grpc("type_jpeg", "content-type: image/jpeg", STATUS, ("content-type", "image/jpeg")),
     _no_grpc("type_almost", "content-type: application/grpcfoo", STATUS, ("content-type", "application/grpcfoo")),
-    ServerCase("type_other_codec", "content-type: application/grpc+other", "not decode it", ("HDR-8",),
+    ServerCase("type_other_codec", "content-type: application/grpc+other", "not decode it", ("STAT-19",),
         partial(no_grpc, fields=[STATUS, ("content-type", "application/grpc+other")]), INTERNAL),
     _odd("metadata_not_ascii", "values with bytes 0x80 to 0xFF and HTAB", ("x-latin", "caf\xe9"), ("x-tab", "a\tb"),
         rules="MD-7"),

@@ -61,6 +61,11 @@ class MisbehavingServer:
             raise LookupError("nobody has made a call that could be judged")
         return found[-1]
 
+    @property
+    def connections(self) -> int:
+        """How many have come so far."""
+        return sum(self._numbers.values())
+
     async def settled(self) -> None:
         """Waits until no connection is open."""
         while self._open:

@@ -65,7 +65,7 @@ async def no_table(stage: Stage) -> None:
     await stage.send(call.answer())
     second = await stage.call()
     begins = second.request.payload[:1]
-    stage.check("SEC-6", "makes its header table empty", begins == b"\x20", f"the block begins with {begins.hex()}")
+    stage.check("CONN-7", "makes its header table empty", begins == b"\x20", f"the block begins with {begins.hex()}")
     stage.link.peer.decoder.max_allowed_table_size = 0
     await stage.answer(second)
 
@@ -122,9 +122,9 @@ async def credit_of_none(stage: Stage) -> None:
     await stage.send(raw.window_update(call.stream, 0))
     await stage.until(lambda: call.reset is not None or bool(stage.judge.goaways))
     if stage.judge.goaways:
-        await stage.says_goodbye(PROTOCOL_ERROR, rule="H2-6")
+        await stage.says_goodbye(PROTOCOL_ERROR, rule="SEC-14")
     else:
-        await stage.resets(call, PROTOCOL_ERROR, rule="H2-6")
+        await stage.resets(call, PROTOCOL_ERROR, rule="SEC-14")
 
 
 async def late_data(stage: Stage) -> None:
@@ -175,7 +175,7 @@ CASES = (
         settings={raw.MAX_STREAMS: 0}),
     _works("limit_lowered", "MAX_CONCURRENT_STREAMS=0 while a call is open, raised later", "CONN-6 CONN-7",
         limit_lowered),
-    _works("header_table_of_none", "HEADER_TABLE_SIZE=0", "SEC-6 CONN-7", no_table),
+    _works("header_table_of_none", "HEADER_TABLE_SIZE=0", "CONN-7", no_table),
     ServerCase("header_limit", "MAX_HEADER_LIST_SIZE=100, less than a request has", "not send the request",
         ("MD-12",), header_limit, (S.INTERNAL,), exercise=Exercise.ONE, settings={raw.MAX_LIST: 100}),
     _works("window_of_ten", "no window at first, then ten bytes at a time", "FLOW-7", window_of_ten,
@@ -187,16 +187,17 @@ CASES = (
     ServerCase("window_overflow", "a stream's window above 2^31-1", "reset the stream, go on", ("FLOW-9",), overflow,
         (S.INTERNAL,), exercise=Exercise.DUPLEX),
     ServerCase("credit_of_none", "WINDOW_UPDATE of 0 on a stream", "reset the stream, or end the connection",
-        ("H2-6",), credit_of_none, OVER, (S.INTERNAL,), exercise=Exercise.ONE),
+        ("SEC-14", "H2-6"), credit_of_none, OVER,
+        (S.INTERNAL,), exercise=Exercise.ONE),
     _fatal("connection_window_overflow", "the connection's window above 2^31-1", raw.window_update(0, HIGHEST) * 2,
         FLOW_CONTROL_ERROR, "FLOW-9"),
     _fatal("connection_credit_of_none", "WINDOW_UPDATE of 0 on the connection", raw.window_update(0, 0),
-        PROTOCOL_ERROR, "H2-6"),
+        PROTOCOL_ERROR, "SEC-14"),
     _fatal("settings_window_too_large", "INITIAL_WINDOW_SIZE=2^31", raw.settings({raw.INITIAL_WINDOW: 2**31}),
         FLOW_CONTROL_ERROR, "FLOW-9"),
-    _fatal("settings_frame_too_small", "MAX_FRAME_SIZE=100", raw.settings({raw.MAX_FRAME: 100}), PROTOCOL_ERROR,
-        "FLOW-12"),
-    _fatal("settings_push", "ENABLE_PUSH=2", raw.settings({raw.ENABLE_PUSH: 2}), PROTOCOL_ERROR, "MAL-6"),
+    _fatal("settings_frame_too_small", "MAX_FRAME_SIZE=100", raw.settings({raw.MAX_FRAME: 100}),
+        PROTOCOL_ERROR, "SEC-14"),
+    _fatal("settings_push", "ENABLE_PUSH=2", raw.settings({raw.ENABLE_PUSH: 2}), PROTOCOL_ERROR, "SEC-14"),
     _works("late_data", "DATA for a call that the client has cancelled", "FLOW-5 CANC-1", late_data,
         status=(S.CANCELLED,), exercise=Exercise.CANCEL),
     _works("unread_call", "as much for one call as its window takes", "FLOW-2 FLOW-3", unread, status=(S.CANCELLED,),

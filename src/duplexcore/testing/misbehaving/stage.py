@@ -94,7 +94,7 @@ class Stage:
     def __init__(self, link: RawLink, case: ServerCase, patience: float) -> None:
         self.link = link
         self.case = case
-        self.patience = patience
+        self.patience = self._patience = patience
         self.judge = Judge(credited=link.credit)
         self.checks: list[Check] = []
         self.calls: dict[int, Call] = {}
@@ -142,10 +142,12 @@ class Stage:
 
     async def until(self, done: Callable[[], bool]) -> bool:
         """Reads on until ``done``; False when the client is gone or silent before."""
-        by = min(anyio.current_time() + self.patience, self._until)
+        by = min(anyio.current_time() + self._patience, self._until)
         while not done():
             frame = await self.link.frame(max(0.0, by - anyio.current_time()))
             if frame is None:
+                if self.link.ended is None:  # who was silent once is not waited for so long again
+                    self._patience = self.patience / 10
                 return False
             self._hear(frame)
         return True
@@ -260,7 +262,7 @@ class Stage:
     def verdict(self, number: int) -> Verdict | None:
         """What has come of it; None when nobody has called, nor done anything wrong."""
         if not self._done:
-            if not self.calls and not self.checks and not self.judge.goaways and self.link.ended in (None, "closed"):
+            if not self.calls and not self.checks and not self.judge.goaways and self.link.ended != "unreadable":
                 return None
             self.check(self.case.rules[0], "stays to the end of the case", False, self._gone)
         checks = dict.fromkeys((*self.checks, *self.judge.checks(self._fault())))  # each once

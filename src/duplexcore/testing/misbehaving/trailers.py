@@ -105,7 +105,7 @@ async def data_behind(stage: Stage) -> None:
     await stage.send(call.answer(), call.message(), raw.ping())
     await stage.until(lambda: bool(stage.judge.goaways) or not stage.judge.pings)
     if stage.judge.pings:
-        await stage.says_goodbye(STREAM_CLOSED, PROTOCOL_ERROR, rule="DUP-37")
+        await stage.says_goodbye(STREAM_CLOSED, PROTOCOL_ERROR, rule="MAL-8")
 
 
 async def closed_stream(stage: Stage) -> None:
@@ -192,7 +192,7 @@ CASES = (
         partial(early_end, messages=3), (S.FAILED_PRECONDITION,), exercise=Exercise.DUPLEX, messages=3),
     ServerCase("reset_behind_answer", "a good answer, RST_STREAM(INTERNAL_ERROR) behind it", "keep the answer",
         ("DUP-5",), partial(reset_behind, code=INTERNAL_ERROR)),
-    ServerCase("data_behind_answer", "a good answer, DATA behind its end", "keep the answer", ("DUP-37", "DUP-39"),
+    ServerCase("data_behind_answer", "a good answer, DATA behind its end", "keep the answer", ("MAL-8", "DUP-39"),
         data_behind, exercise=Exercise.ONE),
     ServerCase("frames_behind_answer", "WINDOW_UPDATE, PRIORITY and RST_STREAM on a closed stream", "ignore them",
         ("DUP-37",), closed_stream),
