@@ -45,7 +45,7 @@ print('1 passed, 1 failed, 1 skipped')
     )
     assert verdicts(run(client, server=scripted("server"))) == {
         "empty_unary": ("passed", ""),
-        "large_unary": ("failed", "what the body expected one"),
+        "large_unary": ("failed", "what: the body; expected: one"),
         "ping_pong": ("skipped", "no pongs"),
     }
 

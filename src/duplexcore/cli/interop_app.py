@@ -65,6 +65,11 @@ def interop() -> None:
         duplexcore interop server --use_tls
         duplexcore interop client --use_tls --use_test_ca --server_host_override foo.test.google.fr
 
+    \b
+    All implementations against all, each in an environment of its own
+        duplexcore interop peers --install all
+        duplexcore interop matrix --html matrix.html
+
     The flags are spelled as in the official description. docs/interop.md tells what each case shows.
     """
 

@@ -55,6 +55,8 @@ _LISTENING = re.compile(r"listening on \S*:(\d+)")
 _VERDICT = re.compile(r"(\S+)\s+(passed|failed|skipped)\b")
 #: When a line of a log was written: the same words are to look the same.
 _STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
+#: How duplexcore's client sets what it has to say below a failed case.
+_HEADING = re.compile(r"^(\w+)\s{2,}")
 #: Of a line, and of what is kept of a program's last words.
 _LONGEST, _LINES = 2_000, 12
 
@@ -322,7 +324,7 @@ class _Pair:
         def settle() -> None:
             if told:
                 case, verdict = told.split()
-                self._add(case, verdict, " ".join(notes))
+                self._add(case, verdict, "; ".join(notes))
                 left.remove(case)
                 notes.clear()
 
@@ -335,7 +337,7 @@ class _Pair:
                         settle()
                         told = f"{found[1]} {found[2]}"
                     elif told and line[0].isspace():
-                        notes.append(" ".join(line.split()))
+                        notes.append(" ".join(_HEADING.sub(r"\1: ", line.strip()).split()))
                     continue
                 break
             settle()

@@ -162,8 +162,7 @@ _ROWS = (
         "connectrpc",
         _CONNECTRPC,
         server_lacks=_lack(_PROBED, f"connectrpc {_HIDDEN}")
-        | _lack(_PACKED, "connectrpc's server compresses whatever the client takes, not what a handler chooses")
-        | {"unimplemented_service": "connectrpc serves one service; what is beside it is the ASGI server's to answer"},
+        | _lack(_PACKED, "connectrpc's server compresses whatever the client takes, not what a handler chooses"),
     ),
     Peer(
         name="grpc-go",
