@@ -106,17 +106,17 @@ class Recorded:
 
 
 class Recorder:
-    """Asks another chooser and remembers. Labels are made to text only when somebody looks (`choices`)."""
+    """Asks another chooser and remembers."""
 
     __slots__ = ("_inner", "_made")
 
     def __init__(self, inner: Chooser) -> None:
         self._inner = inner
-        self._made: list[tuple[str, int, int, object]] = []
+        self._made: list[tuple[str, int, int, str]] = []
 
     def choose(self, n: int, kind: str, labels: Sequence[object]) -> int:
         chosen = self._inner.choose(n, kind, labels)
-        self._made.append((kind, n, chosen, labels[chosen] if labels else chosen))
+        self._made.append((kind, n, chosen, str(labels[chosen] if labels else chosen)))
         return chosen
 
     @property
@@ -127,4 +127,4 @@ class Recorder:
     @property
     def choices(self) -> list[Recorded]:
         """The same with names, for people."""
-        return [Recorded(kind, n, chosen, str(label)) for kind, n, chosen, label in self._made]
+        return [Recorded(kind, n, chosen, label) for kind, n, chosen, label in self._made]

@@ -9,6 +9,7 @@ from typing import Any
 import hpack
 
 from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message
+from duplexcore.connection import TimerKind
 from duplexcore.status import ErrorCode
 
 from .apps import App
@@ -89,8 +90,8 @@ class Recording(Watcher):
         assert app.ended is not None
         self._add(Kind.ENDED, app.side, app.index, brief(app.ended))
 
-    def on_timeout(self, side: Side) -> None:
-        self._add(Kind.TIMEOUT, side, None, f"the clock goes on to {side.now:g} s")
+    def on_timeout(self, side: Side, reason: TimerKind) -> None:
+        self._add(Kind.TIMEOUT, side, None, f"the clock goes on to {side.now:g} s: {reason.value}")
 
     def on_lost(self, side: Side | None) -> None:
         assert side is not None

@@ -31,7 +31,19 @@ class Side(Actor):
     when a timer of this side fires.
     """
 
-    __slots__ = ("_chooser", "closed", "dirty", "engine", "now", "on_bytes", "on_ended", "on_lost", "started", "wire")
+    __slots__ = (
+        "_chooser",
+        "closed",
+        "dirty",
+        "engine",
+        "now",
+        "on_bytes",
+        "on_closed",
+        "on_ended",
+        "on_lost",
+        "started",
+        "wire",
+    )
 
     wire: Wire
 
@@ -55,6 +67,8 @@ class Side(Actor):
         self.on_bytes: Callable[[bytes], None] | None = None
         #: Hears that a call of this side has ended, when that is announced.
         self.on_ended: Callable[[Any], None] | None = None
+        #: Hears that the connection is over.
+        self.on_closed: Callable[[], None] | None = None
         #: Hears that the transport is gone.
         self.on_lost: Callable[[], None] | None = None
 
@@ -77,14 +91,14 @@ class Side(Actor):
     def write(self, max_bytes: int = 65_536) -> bool:
         """One write, if there is something. False: nothing."""
         data = self.engine.data_to_send(self.now, max_bytes)
+        if data:
+            self.wire.carry(data)
         self.hear()
         if not data:
             self.dirty = False
             if self.closed is not None:
                 self.wire.end()
-            return False
-        self.wire.carry(data)
-        return True
+        return bool(data)
 
     # --- inputs -------------------------------------------------------------------------------------------------------
 
@@ -114,19 +128,25 @@ class Side(Actor):
     def hear(self) -> None:
         """Passes the announcements on."""
         next_event = self.engine.next_event
+        ended = []
         while (event := next_event()) is not None:
             if type(event) is CallReadable:
                 app = event.call.context
                 if app is not None:
                     app.readable = True
-                    if self.on_ended is not None and event.call.ended is not None:
-                        self.on_ended(app)
+                    if event.call.ended is not None:
+                        ended.append(app)
             elif type(event) is CallStarted:
                 assert self.started is not None
                 self.started(event.call)
             elif type(event) is ConnectionClosed:
                 assert self.closed is None, f"P26: {self.name} has closed twice"
                 self.closed = event
+                if self.on_closed is not None:
+                    self.on_closed()
+        if self.on_ended is not None:
+            for app in ended:
+                self.on_ended(app)
 
 
 class Clock(Actor):
@@ -137,7 +157,7 @@ class Clock(Actor):
     def __init__(self, side: Side) -> None:
         super().__init__(f"{side.name} clock", StepKind.TIMER)
         self._side = side
-        self.on_timeout: Callable[[], None] | None = None
+        self.on_timeout: Callable[[TimerKind], None] | None = None
         #: Whether it goes on to timeouts that end the connection (of handshakes, SETTINGS, silence), too.
         self.faults = False
 
@@ -151,10 +171,11 @@ class Clock(Actor):
 
     def act(self) -> None:
         side = self._side
-        due = side.engine.next_timeout()
+        due, reason = side.engine.next_timeout(), side.engine.timeout_reason
         assert due is not None
+        assert reason is not None
         side.now = max(side.now, due)
         side.engine.handle_timeout(side.now)
         if self.on_timeout is not None:
-            self.on_timeout()
+            self.on_timeout(reason)
         side.touched()

@@ -97,6 +97,7 @@ class Simulation:
             side.on_bytes = self._tie("on_bytes", side)
             side.on_lost = self._tie("on_lost", side)
             side.on_ended = self._tie("on_ended")
+            side.on_closed = self._tie("on_closed", side)
             clock.on_timeout = self._tie("on_timeout", side)
 
     def _tie(self, hook: str, *first: Any) -> Callable[..., None] | None:
@@ -124,6 +125,8 @@ class Simulation:
         assert index not in self.servers, f"call {index} was opened twice"
         self.servers[index] = app
         self.actors.extend(app.actors)
+        for hook in self._hooks["on_started"]:
+            hook(app)
 
     # --- running ------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from .wires import Frame
 
 if TYPE_CHECKING:
+    from duplexcore.connection import TimerKind
+
     from .apps import App
     from .sides import Side
     from .simulation import Simulation
@@ -37,14 +39,20 @@ class Watcher:
     def on_command(self, app: App, what: str) -> None:
         """An application has said something to its call: what its task's label says. The call has heard it already."""
 
+    def on_started(self, app: App) -> None:
+        """The server has been told of a call, which ``app`` has taken up."""
+
+    def on_closed(self, side: Side) -> None:
+        """The engine of ``side`` says that its connection is over; its calls may not have announced their ends yet."""
+
     def on_ended(self, app: App) -> None:
         """The call of ``app`` has ended, and its engine has announced it; its reader may be far behind."""
 
     def on_lost(self, side: Side | None) -> None:
         """``side`` has lost the transport, or read its end; None: both have lost what was under way."""
 
-    def on_timeout(self, side: Side) -> None:
-        """The clock of ``side`` has gone on to its next timeout, which it has handled."""
+    def on_timeout(self, side: Side, reason: TimerKind) -> None:
+        """The clock of ``side`` has gone on to its next timeout, which it has handled; ``reason``: what it was for."""
 
     def on_step(self) -> None:
         """A step is over."""
@@ -60,6 +68,8 @@ HOOKS = (
     "on_bytes",
     "on_event",
     "on_command",
+    "on_started",
+    "on_closed",
     "on_ended",
     "on_lost",
     "on_timeout",

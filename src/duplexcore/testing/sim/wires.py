@@ -83,14 +83,14 @@ class Wire(Actor):
         self.heard_end = False
 
     def carry(self, data: bytes) -> None:
-        """Whole frames, or the preface and whole frames, set out."""
-        if self.ended:
-            return
+        """Whole frames, or the preface and whole frames, set out; on a wire that has ended, to nowhere."""
         for frame in frames_of(data):
-            self._under_way.append(frame)
+            if not self.ended:
+                self._under_way.append(frame)
             if self.on_framed is not None:
                 self.on_framed(frame)
-        self.bytes += data
+        if not self.ended:
+            self.bytes += data
 
     def end(self) -> None:
         """Nothing follows what is under way."""

@@ -6,6 +6,7 @@ from math import inf
 from typing import Any, ClassVar
 
 from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message, Origin, StatusCode
+from duplexcore.connection import TimerKind
 
 from ..apps import App, ClientApp, ServerApp
 from ..sides import Side
@@ -163,7 +164,7 @@ class P34(Property):
         if event.origin is Origin.LOCAL and (deadline is None or app.side.now < deadline):
             self.fail(f"{app} ended at {app.side.now}, its deadline is {deadline}")
 
-    def on_timeout(self, side: Side) -> None:
+    def on_timeout(self, side: Side, reason: TimerKind) -> None:
         for app in self.sim.apps():
             call = app.call
             if app.side is side and call is not None and call.ended is None and side.now >= (call.deadline or inf):

@@ -1,0 +1,214 @@
+"""P7 and the oracle: what each side frames, hears and tells its application is what the reference model says, exactly.
+
+The simulation knows every step, so the model predicts every event. What it is told comes from the scripts and from the
+frames on the wire, read here by a parser of its own; nothing is asked of the engines but what they tell applications.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import hpack
+
+from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message
+from duplexcore.connection import TimerKind
+from duplexcore.status import StatusCode
+from duplexcore.testing.model import side as model
+from duplexcore.testing.model import vocabulary as say
+from duplexcore.testing.model.call import does, frames, hears
+
+from ..apps import App
+from ..sides import Side
+from ..wires import Frame
+from .base import Property, PropertyError
+
+__all__ = ["Oracle"]
+
+DATA, HEADERS, RST, GOAWAY, CONTINUATION = 0, 1, 3, 7, 9
+ES, END_HEADERS, PADDED = 0x1, 0x4, 0x8
+PREFIX = 5
+
+EVENTS: dict[type, say.Event] = {
+    InitialMetadata: say.Event.INITIAL_METADATA,
+    Message: say.Event.MESSAGE,
+    HalfClosed: say.Event.HALF_CLOSED,
+}
+
+
+class Messages:
+    """Counts the messages in one direction of a stream."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def feed(self, payload: bytes, *, end: bool) -> say.Data:
+        data = self._bytes
+        data += payload
+        whole = at = 0
+        while len(data) - at >= PREFIX:
+            size = PREFIX + int.from_bytes(data[at + 1 : at + PREFIX], "big")
+            if len(data) - at < size:
+                break
+            at += size
+            whole += 1
+        del data[:at]
+        return say.Data(whole, bool(data), end)
+
+
+class Oracle(Property):
+    """Everything that happens to a call is what the reference model of the specification predicts."""
+
+    number = "P7"
+
+    def begin(self) -> None:
+        sides = (self.sim.client, self.sim.server)
+        self._decoders = {side: hpack.Decoder() for side in sides}
+        self._blocks: dict[Side, bytearray] = {side: bytearray() for side in sides}
+        self._wires: dict[Side, deque[tuple[int | None, Any]]] = {side: deque() for side in sides}
+        self._counts: dict[tuple[Side, int], Messages] = {}
+        self._calls: dict[int, int] = {}  # stream -> index of the call
+        self._begun: set[tuple[Side, int]] = set()  # who has framed HEADERS of which stream
+        self._models: dict[tuple[Side, int], model.Side] = {}
+        self._refusing: dict[Side, say.Input] = {}
+
+    # --- what the applications do, and are told -----------------------------------------------------------------------
+
+    def on_command(self, app: App, what: str) -> None:
+        if app.call is None:
+            return
+        steps: dict[str, say.Step] = {
+            "start": say.Start(app.script.timeout is not None),
+            "send": say.SendMessage(),
+            "half-close": say.HalfClose(),
+            "cancels": say.Cancel(),
+            "initial metadata": say.SendInitialMetadata(),
+            "finish": say.Finish(app.script.status),
+            "aborts": say.Abort(),
+        }
+        self._move(app.side, app.index, lambda side: does(side, steps[what]))
+        if what == "start" and (refusal := self._refusing.get(app.side)):  # a connection that takes no more calls
+            self._move(app.side, app.index, lambda side: hears(side, refusal))
+
+    def on_started(self, app: App) -> None:
+        self._move(app.side, app.index, lambda side: model.took(side, say.Event.STARTED))
+
+    def on_event(self, app: App, event: Any) -> None:
+        heard = _terminal(event) if type(event) is CallEnded else EVENTS[type(event)]
+        self._move(app.side, app.index, lambda side: model.took(side, heard))
+
+    def on_ended(self, app: App) -> None:
+        assert app.ended is not None
+        expected, came = self._model(app.side, app.index).ended, _terminal(app.ended)
+        if came != expected:
+            self.fail(f"{app} has ended as {came} ({app.ended.status.message}), expected was {expected}")
+
+    def on_timeout(self, side: Side, reason: TimerKind) -> None:
+        for app in self.sim.apps():
+            at = app.side is side and self._models.get((side, app.index))
+            if at and at.deadline and app.call.deadline <= side.now:
+                self._move(side, app.index, lambda side: does(side, say.DeadlineFired()))
+            elif at and reason is TimerKind.SHUTDOWN and side is self.sim.client:  # its grace is over (CHAN-11)
+                self._move(side, app.index, lambda side: does(side, say.Cancel()))
+        if reason is TimerKind.SHUTDOWN and side is self.sim.server:  # so is the server's: it closes (DUP-31)
+            self._end_all(side, say.TransportEnded())
+
+    # --- the wire -----------------------------------------------------------------------------------------------------
+
+    def on_framed(self, side: Side, frame: Frame) -> None:
+        index, item = self._read(side, frame)
+        self._wires[side].append((index, item))
+        if index is not None and item is not None:
+            self._move(side, index, lambda at: frames(at, item))
+
+    def on_arrived(self, side: Side, frame: Frame) -> None:
+        other = self.sim.server if side is self.sim.client else self.sim.client
+        index, item = self._wires[other].popleft()
+        if frame.type == GOAWAY and side is self.sim.client:
+            self._refusing.setdefault(side, say.Goaway(covers=False))
+            last = int.from_bytes(frame.payload[:4], "big")
+            streams = {index: stream for stream, index in self._calls.items()}
+            for app in self.sim.clients:
+                if (side, app.index) in self._models:
+                    covers = streams.get(app.index, last + 1) <= last
+                    self._move(side, app.index, lambda at, covers=covers: hears(at, say.Goaway(covers)))
+        elif index is not None and item is not None:
+            if frame.type == RST:
+                item = say.Reset(item.code, overdue=self._overdue(side, index))
+            self._move(side, index, lambda at: hears(at, item))
+
+    def on_lost(self, side: Side | None) -> None:
+        assert side is not None
+        self._end_all(side, say.TransportEnded())
+
+    def on_closed(self, side: Side) -> None:
+        self._end_all(side, say.TransportEnded())
+
+    def on_rest(self) -> None:
+        for (side, index), at in self._models.items():
+            owed = model.owes(at)
+            if owed and side.closed is None:
+                self.fail(f"{side.name} still owes {owed} of call {index}")
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _model(self, side: Side, index: int) -> model.Side:
+        at = self._models.get((side, index))
+        if at is None:
+            at = model.Side(say.CLIENT if side is self.sim.client else say.SERVER)
+        return at
+
+    def _move(self, side: Side, index: int, move: Any) -> None:
+        try:
+            self._models[side, index] = move(self._model(side, index))
+        except say.ModelViolation as violation:
+            what = f"{side.name}, call {index}: {violation.text}"
+            raise PropertyError(violation.rule, what) from violation
+
+    def _end_all(self, side: Side, ending: say.TransportEnded) -> None:
+        self._refusing[side] = ending
+        for owner, index in list(self._models):
+            if owner is side:
+                self._move(side, index, lambda at: hears(at, ending))
+
+    def _overdue(self, side: Side, index: int) -> bool:
+        if side is not self.sim.client:
+            return False
+        deadline = self.sim.clients[index].call.deadline
+        return deadline is not None and side.now >= deadline
+
+    def _read(self, side: Side, frame: Frame) -> tuple[int | None, Any]:
+        """Which call a frame is of, and what the model calls it."""
+        match frame.type:
+            case 1 | 9:
+                block = self._blocks[side]
+                block += frame.payload
+                if not frame.flags & END_HEADERS:
+                    return None, None
+                fields = dict(self._decoders[side].decode(bytes(block), raw=True))
+                block.clear()
+                return self._headers(side, frame, fields)
+            case 0:
+                count = self._counts.setdefault((side, frame.stream), Messages())
+                return self._calls[frame.stream], count.feed(frame.payload, end=bool(frame.flags & ES))
+            case 3:
+                return self._calls.get(frame.stream), say.Reset(int.from_bytes(frame.payload, "big"))
+            case _:
+                return None, None
+
+    def _headers(self, side: Side, frame: Frame, fields: dict[bytes, bytes]) -> tuple[int, Any]:
+        end = bool(frame.flags & ES)
+        if side is self.sim.client and (side, frame.stream) not in self._begun:
+            self._begun.add((side, frame.stream))
+            index = self._calls[frame.stream] = int(fields[b":path"].rpartition(b"/")[2])
+            return index, say.Headers(b"grpc-timeout" in fields, end)
+        if end:
+            code = fields.get(b"grpc-status")
+            return self._calls[frame.stream], say.Trailers(None if code is None else StatusCode(int(code)))
+        return self._calls[frame.stream], say.Headers()
+
+
+def _terminal(ended: CallEnded) -> say.Terminal:
+    return say.Terminal(ended.status.code, say.Origin[ended.origin.name], ended.unprocessed)
