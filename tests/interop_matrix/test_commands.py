@@ -52,7 +52,7 @@ def test_peers_lists_what_is_here_and_what_is_missing(tmp_path: Path) -> None:
 
 def test_a_file_that_can_not_be_written_is_told_before_the_work(tmp_path: Path) -> None:
     result = run("matrix", "--client", "duplexcore", "--server", "duplexcore", "--json", str(tmp_path / "no" / "file"))
-    assert result.exit_code != 0
+    assert result.exit_code == 2
     assert "cannot write" in result.output
 
 

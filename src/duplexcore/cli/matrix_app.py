@@ -18,6 +18,7 @@ from duplexcore.interop.peers.environments import Environment, InstallError, def
 from duplexcore.interop.peers.table import PEERS, Peer
 
 from .console import Console
+from .interop_flags import files
 from .problems import Problem, check_writable, need, run, write
 
 __all__ = ["matrix", "peers"]
@@ -46,7 +47,7 @@ _folder = click.option(
 )
 @_folder
 def peers(names: tuple[str, ...], folder: Path | None) -> None:
-    """Tell which other implementations are here, or install them.
+    """Tell which implementations are here, or install others.
 
     Each runs in an environment of its own, with pinned versions, apart from duplexcore's: a venv, a folder of Go
     programs, a folder of npm packages. The Go peer needs Go, the JavaScript one node and npm.
@@ -128,11 +129,11 @@ def matrix(
     folder: Path | None,
     debug: bool,
 ) -> None:
-    """Run the interop cases between all implementations that are here, each as client and as server.
+    """Run all implementations that are here against each other.
 
-    Runs every case for each pair of programs, plain and over TLS, and tells how many passed. A case that one side can
-    not do is skipped and says why; it never counts as passed. `duplexcore interop peers` tells what is here, and
-    installs.
+    Runs every interop case for each client and server, plain and over TLS, and tells how many passed. A case that one
+    side can not do is skipped and says why; it never counts as passed. `duplexcore interop peers` tells what is here,
+    and installs.
 
     \b
     Exit code
@@ -159,8 +160,9 @@ def matrix(
         tls=[True] if tls else [False] if plain else [False, True],
         limits=Limits(case=case_time, pair=pair_time),
     )
-    for file in (markdown_file, json_file, html_file):
-        check_writable(file)
+    with files():
+        for file in (markdown_file, json_file, html_file):
+            check_writable(file)
     cells = run("asyncio", debug, lambda: interruptible(lambda: _run(work, jobs or os.cpu_count() or 1)))
     report = _report(work, cells)
     _tell(report)
