@@ -19,9 +19,10 @@ from .call import (
     ServerCall,
 )
 from .compression import Compression, compression_named, register_compression
-from .config import AbuseLimits, ClientConfig, ServerConfig
+from .config import AbuseLimits, ClientConfig, Limit, ServerConfig
 from .connection import (
     CallReadable,
+    CallRefused,
     CallsAvailable,
     CallStarted,
     CallWritable,
@@ -31,6 +32,7 @@ from .connection import (
     ConnectionEvent,
     ConnectionReady,
     ConnectionState,
+    PeerWarning,
     ServerConnection,
     TimerKind,
 )
@@ -44,6 +46,7 @@ __all__ = [
     "CallEnded",
     "CallEvent",
     "CallReadable",
+    "CallRefused",
     "CallStarted",
     "CallWritable",
     "CallsAvailable",
@@ -62,12 +65,14 @@ __all__ = [
     "FrameType",
     "HalfClosed",
     "InitialMetadata",
+    "Limit",
     "LocalProtocolError",
     "Message",
     "MessageTooLargeError",
     "Metadata",
     "MetadataLike",
     "Origin",
+    "PeerWarning",
     "Receive",
     "ReplayBudget",
     "RpcError",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from enum import Enum
 from math import inf
 
 from .compression import compression_named
 
-__all__ = ["AbuseLimits", "ClientConfig", "ServerConfig"]
+__all__ = ["AbuseLimits", "ClientConfig", "Limit", "ServerConfig"]
 
 MIB = 1024 * 1024
 #: A client may not ask more often (gRFC A8): seconds.
@@ -28,6 +29,47 @@ def check_authority(authority: str) -> str:
     if not _AUTHORITY.fullmatch(authority):
         raise ValueError(f"authority {authority!r} is not a host or host:port")
     return authority
+
+
+class Limit(Enum):
+    """Which limit was broken; docs/limits.md has them all. The value is the name of the setting that says where it
+    lies, in `ClientConfig` or `ServerConfig`."""
+
+    # A call ends, or is refused.
+    MAX_RECEIVE_MESSAGE_SIZE = "max_receive_message_size"
+    MAX_HEADER_LIST_SIZE = "max_header_list_size"
+    STREAM_WINDOW = "stream_window"
+    MAX_CONCURRENT_CALLS = "max_concurrent_calls"
+    # The connection ends: too much at once,
+    CONNECTION_WINDOW = "connection_window"
+    MAX_FRAME_SIZE = "max_frame_size"
+    HARD_HEADER_LIST_SIZE = "hard_header_list_size"
+    HEADER_TABLE_SIZE = "header_table_size"
+    HEADER_BLOCK_RATIO = "abuse.header_block_ratio"
+    CONTINUATION_FRAMES = "abuse.continuation_frames"
+    TABLE_SIZE_UPDATES = "abuse.table_size_updates"
+    SETTINGS_ENTRIES = "abuse.settings_entries"
+    CONTROL_FRAMES_CLOSE = "abuse.control_frames_close"
+    UNREAD_BYTES = "abuse.unread_bytes"  # or only a call is refused
+    # too often,
+    SETTINGS_FRAMES = "abuse.settings_frames"
+    PRIORITY_FRAMES = "abuse.priority_frames"
+    PEER_RESETS = "abuse.peer_resets"
+    OWN_RESETS = "abuse.own_resets"
+    EMPTY_DATA_IN_A_ROW = "abuse.empty_data_in_a_row"
+    EMPTY_DATA_ON_CONNECTION = "abuse.empty_data_on_connection"
+    INTERIM_RESPONSES = "abuse.interim_responses"
+    MAX_PING_STRIKES = "max_ping_strikes"
+    # too slow, silent, unused or old.
+    HANDSHAKE_TIMEOUT = "handshake_timeout"
+    SETTINGS_ACK_TIMEOUT = "settings_ack_timeout"
+    HEADER_BLOCK_TIMEOUT = "abuse.header_block_timeout"
+    FRAME_TIMEOUT = "abuse.frame_timeout"
+    WRITE_TIMEOUT = "abuse.write_timeout"
+    KEEPALIVE_TIMEOUT = "keepalive_timeout"
+    UNUSED_TIMEOUT = "unused_timeout"
+    MAX_CONNECTION_IDLE = "max_connection_idle"
+    MAX_CONNECTION_AGE = "max_connection_age"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +101,13 @@ class AbuseLimits:
     #: DATA frames without payload and END_STREAM: in a row on one stream, and on the connection without progress.
     empty_data_in_a_row: int = 100
     empty_data_on_connection: int = 16_384
+    #: Interim responses (1xx) that a client skips, on the connection without a final one or data between them.
+    interim_responses: int = 16_384
+    #: CONTINUATION frames of one header block, or as many as the hard limit of its list needs with a quarter to spare;
+    #: its compressed bytes, in hard limits; changes of the table size that it begins with (SEC-5, SEC-6).
+    continuation_frames: int = 5
+    header_block_ratio: float = 2.0
+    table_size_updates: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +127,13 @@ class Config:
     #: Header list sizes: above the first the call fails, above the second the connection (MD-10, MD-11).
     max_header_list_size: int = 8 * 1024
     hard_header_list_size: int = 16 * 1024
+    #: The dynamic tables of HPACK, theirs and ours: SETTINGS_HEADER_TABLE_SIZE; ours is never larger than the peer
+    #: offers (SEC-6).
+    header_table_size: int = 4096
     #: From the start until preface and SETTINGS of the peer have come (CONN-3).
     handshake_timeout: float = 120.0
+    #: For the answer to our SETTINGS, or twice the ``keepalive_timeout`` where that is longer (CONN-4).
+    settings_ack_timeout: float = 60.0
     #: Metadata names that HPACK must never index, besides "authorization", "cookie" and their like (MD-15).
     sensitive_metadata: frozenset[str] = frozenset()
     #: Codings of messages that are understood, and used when asked for; all are told to the peer (COMP-3, HDR-12).
@@ -97,7 +151,7 @@ class Config:
     @property
     def settings_timeout(self) -> float:
         """How long the peer may take to acknowledge our SETTINGS (CONN-4)."""
-        return max(60.0, 2 * self.keepalive_timeout)
+        return max(self.settings_ack_timeout, 2 * self.keepalive_timeout)
 
     def __post_init__(self) -> None:
         for coding in self.compressions:
@@ -113,11 +167,12 @@ class Config:
             ("max_frame_size", 16_384, 2**24 - 1),
             ("max_header_list_size", 1, MAX_WINDOW),
             ("hard_header_list_size", self.max_header_list_size, MAX_WINDOW),
+            ("header_table_size", 0, 65_536),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value}: it must be from {low} to {high}")
-        self._check_positive("handshake_timeout", "keepalive_time", "keepalive_timeout")
+        self._check_positive("handshake_timeout", "settings_ack_timeout", "keepalive_time", "keepalive_timeout")
 
     def _check_positive(self, *names: str) -> None:
         for name in names:

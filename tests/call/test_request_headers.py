@@ -152,7 +152,7 @@ class Judged:
         if self.accepted:
             assert self.answer is None
             return "accepted"
-        assert self.owner.notes == []
+        assert self.owner.notes == ["refused"]
         assert history(self.call) == ""
         assert self.call.receive_state is Receive.ENDED
         if self.answer is None:
@@ -371,7 +371,7 @@ def test_nothing_reaches_a_handler_after_a_refusal(end: bool) -> None:
         call.on_end()
     assert isinstance(call.pull(100, 0.0), Headers)
     call.on_reset(8, 0)  # type: ignore[arg-type]
-    assert owner.notes == []
+    assert owner.notes == ["refused"]
     assert history(call) == ""
 
 

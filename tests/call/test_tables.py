@@ -175,8 +175,8 @@ def test_what_may_be_heard(side: str, state: Receive, what: Hear) -> None:
         fault = RECEIVE_FAULTS.get((state, what), DISORDER)
         assert call.receive_state is Receive.ENDED
         assert lane.aborts[aborts:] == [fault.reset]
-        if side == "server" and state is Receive.IDLE:  # never announced, so nobody is told of its end
-            assert owner.notes == []
+        if side == "server" and state is Receive.IDLE:  # never announced, so its end is told as a refusal
+            assert owner.notes == ["refused"]
             assert history(call) == ""
         else:
             assert call.ended.status == Status(fault.code, fault.text)

@@ -29,6 +29,7 @@ def calmed(bench: Any) -> bool:
     assert closed.code == 11
     assert closed.reason
     assert closed.origin is Origin.LIBRARY
+    assert closed.limit is not None
     return True
 
 
@@ -238,6 +239,24 @@ def test_an_empty_end_is_not_counted() -> None:
         bench.call(stream)
         bench.give(raw.data(stream, b"", end=True))
     assert not calmed(bench)
+
+
+@pytest.mark.req("MAL-5", "SEC-7")
+def test_interim_responses() -> None:
+    """Any number may come, but not without a final one, or data, in between."""
+    bench = bench_of(ClientBench, interim_responses=20)
+    for stream in (1, 3, 5):
+        bench.call()
+        bench.give(bench.peer.headers(stream, [(":status", "103")]) * 20, bench.peer.response(stream))
+    for _ in range(3):
+        bench.call()
+    for stream in (7, 9):  # taken together, whatever their stream
+        bench.give(bench.peer.headers(stream, [(":status", "100")]) * 10)
+        assert not calmed(bench)
+    bench.give(raw.data(1, message(b"x")), bench.peer.headers(11, [(":status", "100")]) * 20)
+    assert not calmed(bench)
+    bench.give(bench.peer.headers(11, [(":status", "100")]))
+    assert calmed(bench)
 
 
 @pytest.mark.req("SEC-8")

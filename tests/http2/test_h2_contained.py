@@ -546,6 +546,17 @@ def test_our_table_follows_the_peers_only_down(offered: int) -> None:
     assert table._current_size <= min(offered, 4096)
 
 
+@pytest.mark.req("H2-10", "SEC-6")
+def test_a_smaller_table_is_announced_however_often_it_was_said() -> None:
+    """Also when the last SETTINGS before the block change nothing any more (RFC 7541 section 4.2)."""
+    bench = ClientBench()
+    bench.feed(raw.settings({raw.TABLE_SIZE: 100}), raw.settings({raw.TABLE_SIZE: 100}))
+    bench.peer.decoder.max_allowed_table_size = 100
+    bench.engine.start_call("/a/b", [("x", "y" * 50)])
+    (frame,) = bench.pull()  # decodes only if the block says that the table has shrunk
+    assert frame.field(b"x") == b"y" * 50
+
+
 @pytest.mark.req("H2-11")
 def test_reset_right_after_the_end_in_one_chunk() -> None:
     bench = ServerBench()

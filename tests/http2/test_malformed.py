@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from duplexcore import ClientConfig, Origin, StatusCode
+from duplexcore import CallRefused, ClientConfig, Origin, StatusCode
 from duplexcore.testing import raw
 from duplexcore.testing.raw import message
 from tests.support.bench import ClientBench, ServerBench, heard, outcome
@@ -41,7 +41,10 @@ def test_malformed_request(field: tuple[str, str], end: bool) -> None:
     other = bench.call(1)
     fields = [*raw.request_fields(), field, ("x-indexed", "in step")]
     assert bench.feed(bench.peer.headers(3, fields, end=end)) == ["RST 3 PROTOCOL_ERROR"]
-    assert bench.drain() == []  # never announced
+    (refused,) = bench.drain()
+    assert isinstance(refused, CallRefused)  # and never announced
+    assert refused.status.code is StatusCode.CANCELLED
+    assert refused.limit is None
     assert bench.feed(raw.data(3, b"late"), bench.peer.headers(3, [("x-late", "1")], end=True)) == []
     bench.give(raw.data(1, message(b"lives")), bench.peer.request(5, "/a/b", ("x-indexed", "in step")))
     assert other.take_message() == b"lives"

@@ -13,10 +13,12 @@ from duplexcore import (
     ErrorCode,
     HalfClosed,
     InitialMetadata,
+    Limit,
     Message,
     Origin,
     ServerCall,
     ServerConfig,
+    Status,
 )
 from duplexcore.call.in_process import Direction, InProcessLink
 from duplexcore.call.lane import Block, Lane
@@ -29,7 +31,7 @@ class Owner:
     """Both a client's and a server's: notes what it is told."""
 
     def __init__(self, *, room: bool = True) -> None:
-        self._room_for_call = room
+        self._full = None if room else Limit.MAX_CONCURRENT_CALLS
         self.notes: list[str] = []
         self.timeout: float | None = None
 
@@ -45,6 +47,12 @@ class Owner:
     def _call_started(self, call: ServerCall, timeout: float | None) -> None:
         self.notes.append("started")
         self.timeout = timeout
+
+    def _call_refused(self, call: ServerCall, status: Status, limit: Limit | None) -> None:
+        self.notes.append("refused")
+
+    def _te_missing(self) -> None:
+        self.notes.append("te missing")
 
     def _call_released(self, call: ServerCall) -> None:
         self.notes.append("released")

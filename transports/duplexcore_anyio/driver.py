@@ -21,6 +21,7 @@ from anyio.streams.tls import TLSStream
 
 from duplexcore import (
     CallReadable,
+    CallRefused,
     CallsAvailable,
     CallStarted,
     CallWritable,
@@ -30,7 +31,9 @@ from duplexcore import (
     ConnectionEvent,
     ConnectionReady,
     Frame,
+    Limit,
     Origin,
+    PeerWarning,
     ServerCall,
     ServerConnection,
 )
@@ -81,6 +84,7 @@ class Driver(Generic[EngineT]):
         self._timer_at: float | None = None
         self._read_ended = anyio.Event()
         self._write_error = ""
+        self._stalled = False  # it reads nothing
         self._parted = False
 
     # --- for whoever owns the connection ----------------------------------------------------------------------------
@@ -152,6 +156,10 @@ class Driver(Generic[EngineT]):
                 self.wake_writer()
             case ConnectionDraining(_, reason):
                 LOGGER.debug("%s is leaving: %s", self.peer, reason)
+            case CallRefused(method, status):
+                LOGGER.debug("%s called %r, which was refused: %s", self.peer, method, status)
+            case PeerWarning(text):
+                LOGGER.warning("%s: %s", self.peer, text)
             case CallsAvailable():
                 pass
 
@@ -211,6 +219,7 @@ class Driver(Generic[EngineT]):
                     with anyio.move_on_after(patience) as waiting:
                         await stream.send(data)
                     if waiting.cancelled_caught:
+                        self._stalled = True
                         self._write_error = f"the peer has read nothing for {patience:g} s"
                         return
                     self._unread.wake()
@@ -239,7 +248,8 @@ class Driver(Generic[EngineT]):
         hopeless = self._write_scope.cancelled_caught
         self._read_scope.deadline = now if hopeless else now + CLOSE_TIME
         await self._read_ended.wait()
-        engine.transport_failed(self._write_error or "the connection was closed", anyio.current_time())
+        limit = Limit.WRITE_TIMEOUT if self._stalled else None
+        engine.transport_failed(self._write_error or "the connection was closed", anyio.current_time(), limit=limit)
         self.settle()
         with anyio.move_on_after(CLOSE_TIME):
             with contextlib.suppress(anyio.BrokenResourceError, OSError):

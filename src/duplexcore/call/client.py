@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ..config import ClientConfig
+from ..config import ClientConfig, Limit
 from ..metadata import EMPTY, Field, Metadata, field_list_size
 from ..status import STATUS_BY_ERROR_CODE, ErrorCode, Status, StatusCode, append_note
 from . import headers
@@ -193,9 +193,9 @@ class ClientCall(Call):
             case headers.ForeignResponse(status):
                 if self._hear(Hear.FOREIGN_HEADERS):
                     self._foreign = status
-            case headers.BadBlock(status, reset):
+            case headers.BadBlock(status, reset, exceeded):
                 if self._hear(Hear.HEADERS):
-                    self._give_up(status, Origin.LIBRARY, reset)
+                    self._give_up(status, Origin.LIBRARY, reset, exceeded)
 
     def on_data(self, data: bytes) -> None:
         if self.ended is not None or not self._hear(Hear.DATA):
@@ -212,7 +212,15 @@ class ClientCall(Call):
         if self.ended is None and self._hear(Hear.END):
             self._end_foreign()
 
-    def on_reset(self, code: int, origin: Origin, reason: str = "", *, unprocessed: bool = False) -> None:
+    def on_reset(
+        self,
+        code: int,
+        origin: Origin,
+        reason: str = "",
+        *,
+        unprocessed: bool = False,
+        limit: Limit | None = None,
+    ) -> None:
         if self.ended is not None:
             return
         match origin:
@@ -222,7 +230,7 @@ class ClientCall(Call):
                 status = Status(StatusCode.INTERNAL, reason)
             case _:
                 status = Status(StatusCode.UNAVAILABLE, reason)
-        self._end(CallEnded(status, EMPTY, origin, unprocessed or not self._opened))
+        self._end(CallEnded(status, EMPTY, origin, unprocessed or not self._opened, limit))
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -238,7 +246,7 @@ class ClientCall(Call):
 
     def _on_outcome(self, block: Block, outcome: headers.Outcome | headers.BadBlock) -> None:
         if isinstance(outcome, headers.BadBlock):
-            self._give_up(outcome.status, Origin.LIBRARY, outcome.reset)
+            self._give_up(outcome.status, Origin.LIBRARY, outcome.reset, outcome.limit)
             return
         status = outcome.status or self._foreign
         if status is None and self.receive_state is Receive.IDLE:
@@ -267,14 +275,14 @@ class ClientCall(Call):
         self._give_up(status, Origin.PEER, ErrorCode.CANCEL)
 
     def _fail(self, fault: Fault) -> None:
-        self._give_up(Status(fault.code, fault.text), Origin.LIBRARY, fault.reset)
+        self._give_up(Status(fault.code, fault.text), Origin.LIBRARY, fault.reset, fault.limit)
 
     def _finish(self, ended: CallEnded) -> None:
         """The server has ended the call: our own half, if still open, is closed without blame (DUP-3)."""
         self._end(ended)
         self._lane.abort(ErrorCode.NO_ERROR)
 
-    def _give_up(self, status: Status, origin: Origin, code: ErrorCode) -> None:
+    def _give_up(self, status: Status, origin: Origin, code: ErrorCode, limit: Limit | None = None) -> None:
         if self.ended is None:
-            self._end(CallEnded(status, EMPTY, origin, unprocessed=not self._opened))
+            self._end(CallEnded(status, EMPTY, origin, not self._opened, limit))
             self._lane.abort(code)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from ..config import Limit
 from ..metadata import EMPTY, Metadata
 from ..status import Status
 
@@ -53,12 +54,14 @@ class CallEnded:
     On a client ``status`` is the call's outcome. On a server it is the status that was sent, or CANCELLED when the
     client left or the connection was lost first. ``unprocessed``: the peer's application never saw the call, so it is
     safe to send it again.
+    ``limit``: which limit the peer broke, on the call or on its connection, if that ended it.
     """
 
     status: Status
     trailing_metadata: Metadata = EMPTY
     origin: Origin = Origin.PEER
     unprocessed: bool = False
+    limit: Limit | None = None
 
 
 #: What `next_event` of a call gives.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..compression import CompressionError, OversizedMessageError, compression_named
+from ..config import Limit
 from ..status import ErrorCode, StatusCode
 from .tables import Fault
 
@@ -107,9 +108,7 @@ class MessageDecoder:
             known = ", ".join(("identity", *self._enabled))
             self._fail(StatusCode.INTERNAL, f"a message is compressed with {self.encoding!r}: supported are {known}")
         elif length > self._limit:
-            self._fail(
-                StatusCode.RESOURCE_EXHAUSTED, f"a message of {length} bytes is above the limit of {self._limit}"
-            )
+            self._exceed(f"a message of {length} bytes is above the limit of {self._limit}")
         else:
             self._compressed = flags == 1
             return length
@@ -122,13 +121,16 @@ class MessageDecoder:
         try:
             return Unpacked(compression_named(self.encoding).decompress(message, self._limit), len(message))
         except OversizedMessageError as error:
-            self._fail(StatusCode.RESOURCE_EXHAUSTED, str(error))
+            self._exceed(str(error))
         except CompressionError as error:
             self._fail(StatusCode.INTERNAL, f"a message can not be unpacked with {self.encoding}: {error}")
         return None
 
-    def _fail(self, code: StatusCode, text: str) -> None:
-        self.fault = Fault(code, ErrorCode.CANCEL, text)
+    def _exceed(self, text: str) -> None:
+        self._fail(StatusCode.RESOURCE_EXHAUSTED, text, Limit.MAX_RECEIVE_MESSAGE_SIZE)
+
+    def _fail(self, code: StatusCode, text: str, limit: Limit | None = None) -> None:
+        self.fault = Fault(code, ErrorCode.CANCEL, text, limit)
         self._prefix, self._parts, self._length = b"", [], None
 
     def fingerprint_state(self) -> tuple[object, ...]:

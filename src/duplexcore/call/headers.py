@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .. import _version
-from ..config import ClientConfig, Config, ServerConfig
+from ..config import ClientConfig, Config, Limit, ServerConfig
 from ..metadata import EMPTY, Field, InvalidMetadataError, Metadata, decode_metadata
 from ..status import STATUS_BY_HTTP_STATUS, ErrorCode, Status, StatusCode, encode_message, parse_status
 from .lane import Block
@@ -132,37 +132,44 @@ class Request:
     #: The coding of its messages, and the codings that it accepts.
     encoding: str
     accepts: frozenset[str]
+    #: Whether ``te: trailers`` was there, as it should be (HDR-7).
+    te: bool
     metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The header list that answers a request which reaches no handler (HDR-15)."""
+    """A request that reaches no handler (HDR-15): why, and the header list that answers it; [] where that is a
+    reset."""
 
+    status: Status
     fields: list[Field] = field(default_factory=list)
+    limit: Limit | None = None
 
 
-def read_request(block: Block, config: ServerConfig, *, room: bool) -> Request | Refusal | None:
-    """Judges a request in the order of HDR-14; the first fault wins. None: in order so far, but there is no ``room``
-    for another call."""
+def read_request(block: Block, config: ServerConfig, *, full: Limit | None) -> Request | Refusal:
+    """Judges a request in the order of HDR-14; the first fault wins. ``full``: why there is no room for one more."""
     fields = block.fields
     named = dict(reversed(fields))
     subtype = subtype_of(named.get(b"content-type", b""))
     served = not subtype or config.content_subtypes is None or subtype in config.content_subtypes
     answered = subtype if subtype and served else ""
 
-    def refuse(code: StatusCode, text: str, http_status: bytes = b"200", *extra: Field) -> Refusal:
-        return Refusal(trailers_only_fields(answered, Status(code, text[:REFUSAL_SHOWN]), list(extra), http_status))
+    def refuse(
+        code: StatusCode, text: str, http_status: bytes = b"200", *extra: Field, limit: Limit | None = None
+    ) -> Refusal:
+        status = Status(code, text[:REFUSAL_SHOWN])
+        return Refusal(status, trailers_only_fields(answered, status, list(extra), http_status), limit)
 
     if block.size > config.max_header_list_size:
-        limit = config.max_header_list_size
-        return refuse(StatusCode.RESOURCE_EXHAUSTED, f"metadata of {block.size} bytes is above the limit of {limit}")
+        text = f"metadata of {block.size} bytes is above the limit of {config.max_header_list_size}"
+        return refuse(StatusCode.RESOURCE_EXHAUSTED, text, limit=Limit.MAX_HEADER_LIST_SIZE)
     if named[b":scheme"] not in (b"http", b"https"):
         return refuse(StatusCode.INTERNAL, "the scheme must be http or https")
     if len(hosts := every(fields, b"host")) > 1:
         return refuse(StatusCode.INTERNAL, "more than one host", b"400")
     if subtype is None:
-        return Refusal([(b":status", b"415")])
+        return Refusal(Status(StatusCode.UNKNOWN, "the content-type is not gRPC's"), [(b":status", b"415")])
     if not served:
         return refuse(StatusCode.INTERNAL, f"no codec for the content subtype {subtype!r}")
     if config.require_te and b"te" not in named:
@@ -177,8 +184,8 @@ def read_request(block: Block, config: ServerConfig, *, room: bool) -> Request |
             timeout = decode_timeout(value)
         except ValueError as error:
             return refuse(StatusCode.INTERNAL, str(error), b"400")
-    if not room:
-        return None
+    if full is not None:
+        return Refusal(Status(StatusCode.UNAVAILABLE, "there is no room for another call"), limit=full)
     if named[b":method"] != b"POST":
         return refuse(StatusCode.INTERNAL, "the method must be POST", b"405", (b"allow", b"POST"))
     if timeout == 0:
@@ -200,6 +207,7 @@ def read_request(block: Block, config: ServerConfig, *, room: bool) -> Request |
         timeout=timeout,
         encoding=encoding,
         accepts=frozenset(part.strip() for part in accepts.decode("latin-1").split(",")),
+        te=b"te" in named,
         metadata=metadata,
     )
 
@@ -236,6 +244,7 @@ class BadBlock:
 
     status: Status
     reset: ErrorCode
+    limit: Limit | None = None
 
 
 def read_response(block: Block, requested_subtype: str, limit: int) -> Response | ForeignResponse | BadBlock:
@@ -285,4 +294,4 @@ def _too_large(block: Block, limit: int) -> BadBlock | None:
     if block.size <= limit:
         return None
     text = f"received metadata of {block.size} bytes is above the limit of {limit}"
-    return BadBlock(Status(StatusCode.RESOURCE_EXHAUSTED, text), ErrorCode.CANCEL)
+    return BadBlock(Status(StatusCode.RESOURCE_EXHAUSTED, text), ErrorCode.CANCEL, Limit.MAX_HEADER_LIST_SIZE)

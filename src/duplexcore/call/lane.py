@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..config import Limit
 from ..metadata import Field, field_list_size
 from ..status import ErrorCode
 from .events import Origin
@@ -81,8 +82,17 @@ class CallSide(Protocol):
     def on_end(self) -> None:
         """The peer ended its side without a header list."""
 
-    def on_reset(self, code: int, origin: Origin, reason: str = "", *, unprocessed: bool = False) -> None:
-        """Both directions are closed: by the peer, by the carrier (a rule was broken), or with the connection."""
+    def on_reset(
+        self,
+        code: int,
+        origin: Origin,
+        reason: str = "",
+        *,
+        unprocessed: bool = False,
+        limit: Limit | None = None,
+    ) -> None:
+        """Both directions are closed: by the peer, by the carrier (a rule or ``limit`` was broken), or with the
+        connection."""
 
     def pull(self, room: int, now: float) -> Output | None:
         """What to send next, with at most ``room`` bytes of `Data`; None: nothing, until `Lane.wants_write`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..config import ServerConfig
+from ..config import Limit, ServerConfig
 from ..errors import LocalProtocolError
 from ..metadata import (
     ALLOWED_ON_SERVERS,
@@ -37,9 +37,15 @@ _SECOND_REQUEST = Fault(
 
 class ServerCallOwner(CallOwner, Protocol):
     @property
-    def _room_for_call(self) -> bool:
-        """Whether another call may run now; if not, it is refused as unprocessed (CONN-8)."""
+    def _full(self) -> Limit | None:
+        """Why no other call may run now: it is refused as unprocessed (CONN-8, SEC-11)."""
         ...
+
+    def _call_refused(self, call: ServerCall, status: Status, limit: Limit | None) -> None:
+        """A request will not be announced; its method, if known, is the call's."""
+
+    def _te_missing(self) -> None:
+        """A request came without ``te: trailers`` (HDR-7)."""
 
     def _call_started(self, call: ServerCall, timeout: float | None) -> None:
         """The request is in order: set its deadline, announce it."""
@@ -215,16 +221,18 @@ class ServerCall(Call):
 
     def _begin(self, block: Block) -> bool:
         """Whether the request is in order and announced; otherwise its refusal waits to be framed."""
-        request = headers.read_request(block, self.config, room=self._owner._room_for_call)
-        if request is None:
-            self._never_announced()
-            self._lane.abort(ErrorCode.REFUSED_STREAM)
-            return False
+        request = headers.read_request(block, self.config, full=self._owner._full)
         if isinstance(request, headers.Refusal):
-            self._never_announced()
-            self._refusal = request.fields
-            self._lane.wants_write()
+            self.method = (headers.first(block.fields, b":path") or b"").decode("latin-1")
+            self._never_announced(request.status, request.limit)
+            if request.fields:
+                self._refusal = request.fields
+                self._lane.wants_write()
+            else:
+                self._lane.abort(ErrorCode.REFUSED_STREAM)
             return False
+        if not request.te:
+            self._owner._te_missing()
         self.method = request.path
         self.metadata = request.metadata
         self.authority = request.authority
@@ -236,10 +244,11 @@ class ServerCall(Call):
         self._owner._call_started(self, request.timeout)
         return True
 
-    def _never_announced(self) -> None:
-        """The call is over before the application heard of it: no event tells of it."""
-        self.ended = CallEnded(Status(StatusCode.CANCELLED, "refused"), EMPTY, Origin.LIBRARY)
+    def _never_announced(self, status: Status, limit: Limit | None = None) -> None:
+        """The call is over before the application heard of it."""
+        self.ended = CallEnded(status, EMPTY, Origin.LIBRARY, limit=limit)
         self.send_state, self.receive_state = Send.ENDED, Receive.ENDED
+        self._owner._call_refused(self, status, limit)
 
     def on_data(self, data: bytes) -> None:
         if self.ended is None and self._hear(Hear.DATA) and not self._finished and (fault := self._receive(data)):
@@ -249,13 +258,22 @@ class ServerCall(Call):
         if self.ended is None and self._hear(Hear.END):
             self._half_closed()
 
-    def on_reset(self, code: int, origin: Origin, reason: str = "", *, unprocessed: bool = False) -> None:
+    def on_reset(
+        self,
+        code: int,
+        origin: Origin,
+        reason: str = "",
+        *,
+        unprocessed: bool = False,
+        limit: Limit | None = None,
+    ) -> None:
         self._final = self._refusal = None
+        text = reset_text(code, reason) if origin is Origin.PEER else reason
+        status = Status(StatusCode.CANCELLED, text)
         if self.receive_state is Receive.IDLE:
-            self._never_announced()
+            self._never_announced(status, limit)
         elif self.ended is None:
-            text = reset_text(code, reason) if origin is Origin.PEER else reason
-            self._end(CallEnded(Status(StatusCode.CANCELLED, text), EMPTY, origin))
+            self._end(CallEnded(status, EMPTY, origin, limit=limit))
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -280,21 +298,21 @@ class ServerCall(Call):
     def _fail(self, fault: Fault) -> None:
         status = Status(fault.code, fault.text)
         if self.receive_state is Receive.IDLE:
-            self._never_announced()
+            self._never_announced(status)
             self._lane.abort(fault.reset)
         elif fault.reset is ErrorCode.PROTOCOL_ERROR:  # the stream itself is broken: no place for trailers
-            self._end(CallEnded(status, EMPTY, Origin.LIBRARY))
+            self._end(CallEnded(status, EMPTY, Origin.LIBRARY, limit=fault.limit))
             self._lane.abort(fault.reset)
         else:
-            self._cut_off(status, Origin.LIBRARY)
+            self._cut_off(status, Origin.LIBRARY, fault.limit)
 
-    def _cut_off(self, status: Status, origin: Origin) -> None:
+    def _cut_off(self, status: Status, origin: Origin, limit: Limit | None = None) -> None:
         """Ends the call at once for the application; the client gets the status in trailers, or RST_STREAM(CANCEL)
         when a message is on the wire in part (PROTOCOL-HTTP2 "Errors", DUP-35)."""
         if self.ended is not None:
             return
         mid_message = self._mid_message
-        self._end(CallEnded(status, EMPTY, origin))
+        self._end(CallEnded(status, EMPTY, origin, limit=limit))
         if mid_message:
             self._lane.abort(ErrorCode.CANCEL)
         else:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from ..config import Limit
 from ..status import ErrorCode, StatusCode
 
 __all__ = ["CLIENT_RECEIVE", "RECEIVE_FAULTS", "SEND", "SERVER_RECEIVE", "Fault", "Hear", "Receive", "Say", "Send"]
@@ -108,6 +109,7 @@ class Fault:
     code: StatusCode
     reset: ErrorCode
     text: str
+    limit: Limit | None = None
 
 
 _SECOND = Fault(StatusCode.INTERNAL, ErrorCode.PROTOCOL_ERROR, "headers came a second time and did not end the stream")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from duplexcore.call.framing import MessageDecoder
-from duplexcore.config import MAX_MESSAGE
+from duplexcore.config import MAX_MESSAGE, ClientConfig
 from duplexcore.http2 import Frame, FrameType
 from duplexcore.http2.faults import ConnectionFault
 from duplexcore.http2.frames import ACK, END_HEADERS, END_STREAM, HEADER_SIZE, PADDED, PRIORITY, SettingId
@@ -17,7 +17,7 @@ from duplexcore.status import ErrorCode
 __all__ = ["FrameReader", "FrameView", "Side"]
 
 #: The reader only shows: what the engine accepted is not judged again.
-_HEADER_LIMIT = 2**20
+_PATIENT = ClientConfig(hard_header_list_size=2**20)
 _FLAGS = {
     FrameType.DATA: {END_STREAM: "END_STREAM", PADDED: "PADDED"},
     FrameType.HEADERS: {END_STREAM: "END_STREAM", END_HEADERS: "END_HEADERS", PADDED: "PADDED", PRIORITY: "PRIORITY"},
@@ -77,7 +77,7 @@ class FrameReader:
 
     def __init__(self) -> None:
         self._count = 0
-        self._headers = {side: HeaderDecoder(_HEADER_LIMIT) for side in Side}
+        self._headers = {side: HeaderDecoder(_PATIENT) for side in Side}
         self._blocks: dict[Side, bytes] = {}
         self._messages: dict[tuple[Side, int], MessageDecoder] = {}
 

@@ -3,6 +3,7 @@
 from .client import ClientConnection
 from .events import (
     CallReadable,
+    CallRefused,
     CallsAvailable,
     CallStarted,
     CallWritable,
@@ -10,6 +11,7 @@ from .events import (
     ConnectionDraining,
     ConnectionEvent,
     ConnectionReady,
+    PeerWarning,
 )
 from .server import ServerConnection
 from .tables import ConnectionState
@@ -17,6 +19,7 @@ from .timers import TimerKind
 
 __all__ = [
     "CallReadable",
+    "CallRefused",
     "CallStarted",
     "CallWritable",
     "CallsAvailable",
@@ -26,6 +29,7 @@ __all__ = [
     "ConnectionEvent",
     "ConnectionReady",
     "ConnectionState",
+    "PeerWarning",
     "ServerConnection",
     "TimerKind",
 ]

@@ -14,7 +14,7 @@ from collections import deque
 from typing import Any, Generic, TypeVar
 
 from ..call import ClientCall, Origin, ServerCall
-from ..config import Config
+from ..config import Config, Limit
 from ..fingerprint import fingerprint
 from ..http2 import Http2Carrier, Observer, Tap
 from ..status import ErrorCode
@@ -68,10 +68,11 @@ class Connection(Generic[CallT]):
         self.handle_timeout(now)
         self._carrier.receive_eof("the peer closed the connection")
 
-    def transport_failed(self, reason: str, now: float) -> None:
-        """The transport was lost; ``reason`` goes into the status of every open call."""
+    def transport_failed(self, reason: str, now: float, *, limit: Limit | None = None) -> None:
+        """The transport was lost, or given up for a ``limit`` that it looks after; ``reason`` goes into the status of
+        every open call."""
         self.handle_timeout(now)
-        self._carrier.receive_eof(reason)
+        self._carrier.receive_eof(reason, limit)
 
     def handle_timeout(self, now: float) -> None:
         """Does what is due. Calling it early or late is harmless."""
@@ -82,13 +83,16 @@ class Connection(Generic[CallT]):
                 case TimerKind.DEADLINE:
                     target.on_deadline()
                 case TimerKind.HANDSHAKE:
-                    self._fail(ErrorCode.NO_ERROR, "the peer did not finish the handshake")
+                    text = "the peer did not finish the handshake"
+                    self._fail(ErrorCode.NO_ERROR, text, Limit.HANDSHAKE_TIMEOUT)
                 case TimerKind.SETTINGS:
-                    self._fail(ErrorCode.SETTINGS_TIMEOUT, "the peer did not acknowledge our SETTINGS")
+                    text = "the peer did not acknowledge our SETTINGS"
+                    self._fail(ErrorCode.SETTINGS_TIMEOUT, text, Limit.SETTINGS_ACK_TIMEOUT)
                 case TimerKind.KEEPALIVE:
                     self._keepalive.on_timer(calls=self._has_calls, ping=self._carrier.ping, now=now)
                 case TimerKind.KEEPALIVE_TIMEOUT:
-                    self._fail(ErrorCode.NO_ERROR, "the peer is silent: it did not answer a keepalive PING")
+                    text = "the peer is silent: it did not answer a keepalive PING"
+                    self._fail(ErrorCode.NO_ERROR, text, Limit.KEEPALIVE_TIMEOUT)
                 case _:
                     self._on_timer(kind)
 
@@ -187,10 +191,10 @@ class Connection(Generic[CallT]):
     def _slots_changed(self) -> None:
         """A stream has ended, or the number of those that the peer allows has changed."""
 
-    def _carrier_closed(self, code: int, reason: str, origin: Origin) -> None:
+    def _carrier_closed(self, code: int, reason: str, origin: Origin, limit: Limit | None) -> None:
         self._turn(Turn.CLOSE)
         self._timers.stop_all()
-        self._events.append(ConnectionClosed(code, reason, origin))
+        self._events.append(ConnectionClosed(code, reason, origin, limit))
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -201,8 +205,8 @@ class Connection(Generic[CallT]):
     def _has_calls(self) -> bool:
         return bool(self._carrier.live or self._carrier.waiting)
 
-    def _fail(self, code: ErrorCode, reason: str) -> None:
-        self._carrier.close(code, reason, Origin.LOCAL)
+    def _fail(self, code: ErrorCode, reason: str, limit: Limit | None = None) -> None:
+        self._carrier.close(code, reason, Origin.LOCAL, limit=limit)
 
     def _limit_shutdown(self, deadline: float | None) -> None:
         current = self._timers.when(TimerKind.SHUTDOWN)

@@ -7,7 +7,7 @@ import re
 
 from ..call import ClientCall, Origin, ReplayBudget
 from ..call.lane import CallSide, Lane
-from ..config import ClientConfig, check_authority
+from ..config import ClientConfig, Limit, check_authority
 from ..errors import LocalProtocolError
 from ..metadata import InvalidMetadataError, MetadataLike, encode_metadata
 from ..status import ErrorCode
@@ -153,9 +153,9 @@ class ClientConnection(Connection[ClientCall]):
         self._reason = reason
         super()._peer_going_away(code, reason)
 
-    def _carrier_closed(self, code: int, reason: str, origin: Origin) -> None:
+    def _carrier_closed(self, code: int, reason: str, origin: Origin, limit: Limit | None) -> None:
         self._reason = reason
-        super()._carrier_closed(code, reason, origin)
+        super()._carrier_closed(code, reason, origin, limit)
 
     def _slots_changed(self) -> None:
         if self.state >= ConnectionState.DRAINING:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..call import ClientCall, Origin, ServerCall
+from ..config import Limit
+from ..status import Status
 
 __all__ = [
     "CallReadable",
+    "CallRefused",
     "CallStarted",
     "CallWritable",
     "CallsAvailable",
@@ -15,6 +18,7 @@ __all__ = [
     "ConnectionDraining",
     "ConnectionEvent",
     "ConnectionReady",
+    "PeerWarning",
 ]
 
 
@@ -28,6 +32,18 @@ class CallStarted:
     """A client has opened a call (server only)."""
 
     call: ServerCall
+
+
+@dataclass(frozen=True, slots=True)
+class CallRefused:
+    """A client's request reached no handler (server only): ``status`` says why, and was sent, or a reset in its place.
+
+    ``limit``: which limit stood in the way, if one did. ``method`` is what the client wrote, legal or not.
+    """
+
+    method: str
+    status: Status
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +81,32 @@ class ConnectionDraining:
 class ConnectionClosed:
     """The connection is over, and every call on it has ended. Send what is left of the bytes, then close.
 
-    ``code`` is an HTTP/2 error code (RFC 9113 section 7), ``reason`` a text for people.
+    ``code`` is an HTTP/2 error code (RFC 9113 section 7), ``reason`` a text for people. ``limit``: which limit was
+    broken, if that ended it.
     """
 
     code: int
     reason: str
     origin: Origin
+    limit: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerWarning:
+    """The peer does what works, but should not be: for a log. Said once on a connection."""
+
+    text: str
 
 
 #: What `next_event` of a connection gives.
 ConnectionEvent = (
-    ConnectionReady | CallStarted | CallReadable | CallWritable | CallsAvailable | ConnectionDraining | ConnectionClosed
+    ConnectionReady
+    | CallStarted
+    | CallRefused
+    | CallReadable
+    | CallWritable
+    | CallsAvailable
+    | PeerWarning
+    | ConnectionDraining
+    | ConnectionClosed
 )

@@ -6,11 +6,11 @@ from math import inf
 
 from ..call import Origin, ServerCall
 from ..call.lane import CallSide, Lane
-from ..config import ServerConfig
+from ..config import Limit, ServerConfig
 from ..http2.frames import MAX_ID
-from ..status import ErrorCode
+from ..status import ErrorCode, Status
 from .base import Connection
-from .events import CallStarted
+from .events import CallRefused, CallStarted, PeerWarning
 from .tables import ConnectionState, Turn
 from .timers import TimerKind
 
@@ -27,7 +27,7 @@ class ServerConnection(Connection[ServerCall]):
     random number from -1 to 1, so that connections which came together do not grow old together (GOAW-3).
     """
 
-    __slots__ = ("_farewell", "_goaways", "_grace", "_running")
+    __slots__ = ("_farewell", "_goaways", "_grace", "_outlived", "_running", "_te_missed")
 
     config: ServerConfig
 
@@ -40,6 +40,8 @@ class ServerConnection(Connection[ServerCall]):
         self._goaways = 0  # 1: the one that refuses nothing, 2: the final one;
         self._farewell = b""  # what they say,
         self._grace = inf  # and how long the calls that are left have after the final one
+        self._outlived: Limit | None = None  # which limit of the connection's life made it drain
+        self._te_missed = False  # and has been told
 
     # --- commands -------------------------------------------------------------------------------------------------
 
@@ -53,13 +55,15 @@ class ServerConnection(Connection[ServerCall]):
         """
         self._drain(b"shutting down", deadline=deadline)
 
-    def _drain(self, farewell: bytes, *, deadline: float | None = None, grace: float = inf) -> None:
+    def _drain(
+        self, farewell: bytes, *, deadline: float | None = None, grace: float = inf, limit: Limit | None = None
+    ) -> None:
         if self.is_closed:
             return
         at_once = deadline is not None and deadline <= self._now
         if self._goaways == 0 and not at_once:
             self._goaways = 1
-            self._farewell, self._grace = farewell, grace
+            self._farewell, self._grace, self._outlived = farewell, grace, limit
             self._turn(Turn.DRAIN)
             self._carrier.go_away(MAX_ID, ErrorCode.NO_ERROR, farewell)
             self._carrier.ping(DRAIN_PING)
@@ -78,8 +82,20 @@ class ServerConnection(Connection[ServerCall]):
         return ServerCall(lane, self, self.config)
 
     @property
-    def _room_for_call(self) -> bool:
-        return self._running < self.config.max_concurrent_calls and self._carrier.flood.room_for_call
+    def _full(self) -> Limit | None:
+        if self._running >= self.config.max_concurrent_calls:
+            return Limit.MAX_CONCURRENT_CALLS
+        return None if self._carrier.flood.room_for_call else Limit.UNREAD_BYTES
+
+    def _call_refused(self, call: ServerCall, status: Status, limit: Limit | None) -> None:
+        if not self.is_closed:
+            self._events.append(CallRefused(call.method, status, limit))
+
+    def _te_missing(self) -> None:
+        if not self._te_missed:
+            self._te_missed = True
+            text = "a request without 'te: trailers': what is between may be unfit for gRPC"
+            self._events.append(PeerWarning(text))
 
     def _call_started(self, call: ServerCall, timeout: float | None) -> None:
         self._running += 1
@@ -114,22 +130,25 @@ class ServerConnection(Connection[ServerCall]):
         if not self._carrier.live and self._goaways != 1:
             said = self._goaways == 2
             origin = Origin.LOCAL if said else Origin.PEER
-            self._carrier.close(ErrorCode.NO_ERROR, "the connection has drained", origin, goaway=not said)
+            reason = "the connection has drained"
+            self._carrier.close(ErrorCode.NO_ERROR, reason, origin, limit=self._outlived, goaway=not said)
 
     def _on_timer(self, kind: TimerKind) -> None:
         match kind:
             case TimerKind.DRAIN:
                 self._say_final_goaway()
             case TimerKind.IDLE:
-                self._drain(b"max_idle")
+                self._drain(b"max_idle", limit=Limit.MAX_CONNECTION_IDLE)
             case TimerKind.UNUSED:
-                self._drain(b"no call was ever started")
+                self._drain(b"no call was ever started", limit=Limit.UNUSED_TIMEOUT)
             case TimerKind.AGE:
-                self._drain(b"max_age", grace=self.config.max_connection_age_grace)
+                self._drain(b"max_age", grace=self.config.max_connection_age_grace, limit=Limit.MAX_CONNECTION_AGE)
             case TimerKind.UNFINISHED:
-                self._fail(ErrorCode.ENHANCE_YOUR_CALM, "the peer did not finish a frame that it began")
+                _, in_block = self._carrier.unfinished or (0.0, False)
+                limit = Limit.HEADER_BLOCK_TIMEOUT if in_block else Limit.FRAME_TIMEOUT
+                self._fail(ErrorCode.ENHANCE_YOUR_CALM, "the peer did not finish a frame that it began", limit)
             case _:
-                self._fail(ErrorCode.NO_ERROR, "the server has shut down")
+                self._fail(ErrorCode.NO_ERROR, "the server has shut down", self._outlived)
 
     def _start_if_finite(self, kind: TimerKind, delay: float) -> None:
         if delay != inf:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ..call.events import Origin
 from ..call.lane import CallSide, Data, Headers
-from ..config import Config, ServerConfig
+from ..config import Config, Limit, ServerConfig
 from ..status import ErrorCode
 from . import frames
 from .faults import ConnectionFault
@@ -15,7 +15,7 @@ from .frames import ACK, MAX_ID, Frame, FrameType, SettingId
 from .gate import DataFrame, FrameGate, HeaderBlock
 from .h2_core import H2Core
 from .header_rules import Kind
-from .hpack_codec import HeaderDecoder
+from .hpack_codec import INITIAL_TABLE_SIZE, HeaderDecoder
 from .lane import Http2Lane
 from .limits import FloodGuard, PingStrikes
 from .queues import Place, SendQueues
@@ -57,8 +57,8 @@ class CarrierOwner(Protocol):
     def _settings_acked(self) -> None:
         """The peer has acknowledged our SETTINGS."""
 
-    def _carrier_closed(self, code: int, reason: str, origin: Origin) -> None:
-        """The connection is over; every call has been told."""
+    def _carrier_closed(self, code: int, reason: str, origin: Origin, limit: Limit | None) -> None:
+        """The connection is over, perhaps since a limit was broken; every call has been told."""
 
 
 class Http2Carrier:
@@ -101,7 +101,7 @@ class Http2Carrier:
         self.flood = FloodGuard(config.abuse)
         self._tap = tap
         self._gate = FrameGate(config, self.flood, tap, expect_preface=not client)
-        self._decoder = HeaderDecoder(config.hard_header_list_size)
+        self._decoder = HeaderDecoder(config)
         self._core = H2Core(config, client=client, settings=_own_settings(config))
         self._window = ReceiveWindow(config.connection_window)
         self._lanes: dict[int, Http2Lane] = {}
@@ -179,14 +179,14 @@ class Http2Carrier:
     def ping(self, payload: bytes) -> None:
         self._core.send_ping(payload)
 
-    def stop_opening(self, reason: str) -> None:
+    def stop_opening(self, reason: str, limit: Limit | None = None) -> None:
         """No new streams from here on; calls that wait for one end as unprocessed."""
         self._draining = True
         for lane in self._queues.waiting():
-            self._drop(lane, reason, unprocessed=True)
+            self._drop(lane, reason, unprocessed=True, limit=limit)
 
-    def close(self, code: int, reason: str, origin: Origin, *, goaway: bool = True) -> None:
-        """Ends the connection and every call on it."""
+    def close(self, code: int, reason: str, origin: Origin, *, limit: Limit | None = None, goaway: bool = True) -> None:
+        """Ends the connection and every call on it; ``limit``: the one that was broken, if any."""
         if self.closed:
             return
         self.closed = True
@@ -194,11 +194,11 @@ class Http2Carrier:
         if goaway:
             known = min(self._highest_peer_id, self._accept_up_to)
             self._write(frames.goaway(known, code, reason.encode()[:DEBUG_SHOWN] if code else b""))
-        self.stop_opening(reason)
+        self.stop_opening(reason, limit)
         lanes, self._lanes = list(self._lanes.values()), {}
         for lane in lanes:
-            self._drop(lane, reason)
-        self._owner._carrier_closed(code, reason, origin)
+            self._drop(lane, reason, limit=limit)
+        self._owner._carrier_closed(code, reason, origin, limit)
 
     # --- what lanes ask for ---------------------------------------------------------------------------------------
 
@@ -240,14 +240,14 @@ class Http2Carrier:
         except ConnectionFault as fault:
             if not self._gate.greeted:
                 self._out.clear()  # who does not speak HTTP/2 gets no answer in it (CONN-3)
-            self.close(fault.code, fault.reason, Origin.LIBRARY, goaway=self._gate.greeted)
+            self.close(fault.code, fault.reason, Origin.LIBRARY, limit=fault.limit, goaway=self._gate.greeted)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not take the application down
             self.close(ErrorCode.INTERNAL_ERROR, f"internal error: {error!r}", Origin.LIBRARY)
 
-    def receive_eof(self, reason: str) -> None:
+    def receive_eof(self, reason: str, limit: Limit | None = None) -> None:
         inside = ", inside a frame" if self._gate.inside_frame else ""
         before = f"; before: {self._farewell}" if self._farewell else ""
-        self.close(ErrorCode.NO_ERROR, f"{reason}{inside}{before}", Origin.TRANSPORT, goaway=False)
+        self.close(ErrorCode.NO_ERROR, f"{reason}{inside}{before}", Origin.TRANSPORT, limit=limit, goaway=False)
 
     def _dispatch(self, unit: DataFrame | HeaderBlock | Frame) -> None:
         if self.closed:
@@ -261,7 +261,8 @@ class Http2Carrier:
 
     def _on_data(self, frame: DataFrame) -> None:
         if not self._window.received(frame.flow_size):
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "the peer sent more than the connection's window")
+            text = "the peer sent more than the connection's window"
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text, Limit.CONNECTION_WINDOW)
         # Given back on arrival: an unread call holds up no other (FLOW-2), an ended one owes nothing (FLOW-5).
         if increment := self._window.consumed(frame.flow_size):
             self.credit(0, increment)
@@ -362,6 +363,7 @@ class Http2Carrier:
     def _on_settings(self, frame: Frame) -> None:
         if frame.flags & ACK:
             self._core.settings_ack(frame)
+            self._decoder.settings_acked()
             self._owner._settings_acked()
             return
         values = self._core.settings(frame)
@@ -541,10 +543,10 @@ class Http2Carrier:
         self.flood.unread(-lane.unread)
         lane.unread = 0
 
-    def _drop(self, lane: Http2Lane, reason: str, *, unprocessed: bool = False) -> None:
+    def _drop(self, lane: Http2Lane, reason: str, *, unprocessed: bool = False, limit: Limit | None = None) -> None:
         self._queues.remove(lane)
         lane.state = StreamState.CLOSED
-        lane.call.on_reset(ErrorCode.NO_ERROR, Origin.TRANSPORT, reason, unprocessed=unprocessed)
+        lane.call.on_reset(ErrorCode.NO_ERROR, Origin.TRANSPORT, reason, unprocessed=unprocessed, limit=limit)
 
 
 _ON_FRAME = {
@@ -566,6 +568,8 @@ def _own_settings(config: Config) -> dict[int, int]:
     if isinstance(config, ServerConfig):
         del settings[SettingId.ENABLE_PUSH]
         settings[SettingId.MAX_CONCURRENT_STREAMS] = config.max_concurrent_calls
+    if config.header_table_size != INITIAL_TABLE_SIZE:
+        settings[SettingId.HEADER_TABLE_SIZE] = config.header_table_size
     return {int(key): value for key, value in settings.items()}
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..config import Config
+from ..config import Config, Limit
 from ..status import ErrorCode
-from .faults import ConnectionFault
+from .faults import ConnectionFault, too_much
 from .frames import (
     ACK,
     END_HEADERS,
@@ -174,7 +174,7 @@ class FrameGate:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, text)
         if length > self._config.max_frame_size:
             text = f"a frame of {length} bytes is above the limit of {self._config.max_frame_size}"
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, text)
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, text, Limit.MAX_FRAME_SIZE)
 
     def _judge(self, frame: Frame, now: float) -> Unit | None:
         self._settings_seen = True
@@ -251,9 +251,9 @@ class FrameGate:
         if frame.type != FrameType.CONTINUATION or frame.stream_id != self._block_stream:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a frame inside a header block: {frame}")
         self._block_frames += 1
-        most = max(5, self._config.hard_header_list_size * 5 // 4 // 16_384)
+        most = max(self._config.abuse.continuation_frames, self._config.hard_header_list_size * 5 // 4 // 16_384)
         if self._block_frames > most:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"a header block of more than {most} CONTINUATIONs")
+            raise too_much(Limit.CONTINUATION_FRAMES, f"a header block of more than {most} CONTINUATIONs")
         self._check_block_size(len(self._block) + len(frame.payload))
         self._block += frame.payload
         if not frame.flags & END_HEADERS:
@@ -262,9 +262,9 @@ class FrameGate:
         return HeaderBlock(self._block_stream, fragment, self._block_end)
 
     def _check_block_size(self, size: int) -> None:
-        most = 2 * self._config.hard_header_list_size
+        most = self._config.abuse.header_block_ratio * self._config.hard_header_list_size
         if size > most:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"a header block of more than {most} bytes")
+            raise too_much(Limit.HEADER_BLOCK_RATIO, f"a header block of more than {most:g} bytes")
 
 
 def _unpad(frame: Frame) -> bytes:

@@ -24,7 +24,7 @@ from . import frames
 from .faults import ConnectionFault
 from .frames import END_HEADERS, END_STREAM, FrameType, SettingId
 from .header_rules import Kind
-from .hpack_codec import TABLE_SIZE, HeaderEncoder, marked
+from .hpack_codec import HeaderEncoder, marked
 
 __all__: list[str] = []
 
@@ -84,7 +84,7 @@ class H2Core:
                 normalize_outbound_headers=False,
             )
         )
-        self._h2.encoder = HeaderEncoder()
+        self._h2.encoder = HeaderEncoder(config.header_table_size)
         self._h2.decoder = self._decoder = _StandInDecoder()
         initial = {h2.settings.SettingCodes(key): value for key, value in settings.items()}
         # `update()` on the settings that are there would not reach the first SETTINGS frame.
@@ -107,11 +107,9 @@ class H2Core:
             key, value = int.from_bytes(frame.payload[at : at + 2], "big"), frame.payload[at + 2 : at + 6]
             if key in SettingId.__members__.values():
                 values[key] = int.from_bytes(value, "big")
-        # Not h2's default of Settings: a table that the peer offers is taken up to our own size only.
         if SettingId.INITIAL_WINDOW_SIZE in values:
             self._h2.clean_up()  # the windows of streams that are over must not overflow
-        known = {k: min(v, TABLE_SIZE) if k == SettingId.HEADER_TABLE_SIZE else v for k, v in values.items()}
-        self._receive(frames.settings(known))
+        self._receive(frames.settings(values))
         return values
 
     def settings_ack(self, frame: frames.Frame) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..call.events import Origin
 from ..call.lane import Block, CallSide
+from ..config import Limit
 from ..metadata import field_list_size
 from ..status import ErrorCode
 from .flow import ReceiveWindow
@@ -112,8 +113,10 @@ class Http2Lane:
             self.fail(ErrorCode.PROTOCOL_ERROR, f"malformed headers: {verdict.malformed}")
             return None
         if verdict.interim:
+            self._carrier.flood.interim_response()
             return kind
         if not self.headers_seen:
+            self._carrier.flood.progress()
             self.headers_seen = True
             self._content_length = verdict.length
         if end and not self._length_holds(0, end=True):
@@ -123,7 +126,8 @@ class Http2Lane:
 
     def on_data(self, frame: DataFrame) -> None:
         if not self.window.received(frame.flow_size):
-            self.fail(ErrorCode.FLOW_CONTROL_ERROR, "the peer sent more than the stream's window")
+            text = "the peer sent more than the stream's window"
+            self.fail(ErrorCode.FLOW_CONTROL_ERROR, text, Limit.STREAM_WINDOW)
             return
         payload = frame.payload
         if not self._length_holds(len(payload), end=frame.end):
@@ -137,9 +141,9 @@ class Http2Lane:
             self._empty_in_a_row += 1
             self._carrier.flood.empty_data(self._empty_in_a_row)
 
-    def fail(self, code: ErrorCode, reason: str) -> None:
-        """The peer broke a rule on this stream: the call ends, the stream is reset."""
-        self.call.on_reset(code, Origin.LIBRARY, reason)
+    def fail(self, code: ErrorCode, reason: str, limit: Limit | None = None) -> None:
+        """The peer broke a rule, perhaps a ``limit``, on this stream: the call ends, the stream is reset."""
+        self.call.on_reset(code, Origin.LIBRARY, reason, limit=limit)
         self.abort(code)
         self._carrier.rule_broken(self)
 

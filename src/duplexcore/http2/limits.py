@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ..config import AbuseLimits, ServerConfig
-from ..status import ErrorCode
-from .faults import ConnectionFault
+from ..config import AbuseLimits, Limit, ServerConfig
+from .faults import too_much
 
 __all__: list[str] = []
 
@@ -12,10 +11,10 @@ __all__: list[str] = []
 class RateLimit:
     """At most ``most`` in each ``period`` seconds; ``what`` names it to people."""
 
-    __slots__ = ("_count", "_most", "_period", "_since", "_what")
+    __slots__ = ("_count", "_limit", "_most", "_period", "_since", "_what")
 
-    def __init__(self, most: int, period: float, what: str) -> None:
-        self._most, self._period, self._what = most, period, what
+    def __init__(self, limit: Limit, most: int, period: float, what: str) -> None:
+        self._limit, self._most, self._period, self._what = limit, most, period, what
         self._since = float("-inf")
         self._count = 0
 
@@ -24,8 +23,7 @@ class RateLimit:
             self._since, self._count = now, 0
         self._count += 1
         if self._count > self._most:
-            text = f"more than {self._most} {self._what} in {self._period:g} s"
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, text)
+            raise too_much(self._limit, f"more than {self._most} {self._what} in {self._period:g} s")
 
 
 class PingStrikes:
@@ -50,7 +48,7 @@ class PingStrikes:
             return
         self._strikes += 1
         if 0 < config.max_ping_strikes < self._strikes:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
+            raise too_much(Limit.MAX_PING_STRIKES, "too_many_pings")
 
     def sent(self) -> None:
         """HEADERS or DATA were sent: the client may want to know whether we live."""
@@ -65,6 +63,7 @@ class FloodGuard:
         "_answers",
         "_empty_data",
         "_induced",
+        "_interim",
         "_limits",
         "_own_resets",
         "_peer_resets",
@@ -75,12 +74,16 @@ class FloodGuard:
 
     def __init__(self, limits: AbuseLimits) -> None:
         self._limits = limits
-        self._settings = RateLimit(limits.settings_frames, limits.period, "SETTINGS frames")
-        self._priority = RateLimit(limits.priority_frames, limits.period, "PRIORITY frames")
-        self._peer_resets = RateLimit(limits.peer_resets, limits.reset_period, "streams reset by the peer")
-        self._own_resets = RateLimit(limits.own_resets, limits.reset_period, "streams on which the peer broke a rule")
+        period, reset_period = limits.period, limits.reset_period
+        self._settings = RateLimit(Limit.SETTINGS_FRAMES, limits.settings_frames, period, "SETTINGS frames")
+        self._priority = RateLimit(Limit.PRIORITY_FRAMES, limits.priority_frames, period, "PRIORITY frames")
+        self._peer_resets = RateLimit(Limit.PEER_RESETS, limits.peer_resets, reset_period, "streams reset by the peer")
+        self._own_resets = RateLimit(
+            Limit.OWN_RESETS, limits.own_resets, reset_period, "streams on which the peer broke a rule"
+        )
         self._unread = 0  # bytes that the calls keep for their readers
         self._empty_data = 0
+        self._interim = 0
         self._induced = 0  # control frames,
         self._answers = 0  # and streams, that wait to be written because of what the peer sent
 
@@ -92,8 +95,7 @@ class FloodGuard:
     def settings(self, entries: int, now: float) -> None:
         self._settings.count(now)
         if entries > self._limits.settings_entries:
-            text = f"a SETTINGS frame with {entries} entries"
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, text)
+            raise too_much(Limit.SETTINGS_ENTRIES, f"a SETTINGS frame with {entries} entries")
 
     def priority(self, now: float) -> None:
         self._priority.count(now)
@@ -116,7 +118,7 @@ class FloodGuard:
 
     def _check_induced(self) -> None:
         if self._induced + self._answers >= self._limits.control_frames_close:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames wait to be written")
+            raise too_much(Limit.CONTROL_FRAMES_CLOSE, "too many control frames wait to be written")
 
     def peer_reset(self, now: float) -> None:
         """The peer has reset a stream whose answer was not complete (SEC-2)."""
@@ -130,7 +132,7 @@ class FloodGuard:
         """So many more bytes lie unread in the calls, or fewer (SEC-11)."""
         self._unread += change
         if change > 0 and self._unread > 2 * self._limits.unread_bytes:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many bytes lie unread in the calls")
+            raise too_much(Limit.UNREAD_BYTES, "too many bytes lie unread in the calls")
 
     @property
     def room_for_call(self) -> bool:
@@ -141,9 +143,17 @@ class FloodGuard:
         """A DATA frame without payload and END_STREAM, the ``in_a_row``-th of its stream (SEC-7)."""
         self._empty_data += 1
         limits = self._limits
-        if in_a_row > limits.empty_data_in_a_row or self._empty_data > limits.empty_data_on_connection:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many empty DATA frames")
+        if in_a_row > limits.empty_data_in_a_row:
+            raise too_much(Limit.EMPTY_DATA_IN_A_ROW, "too many empty DATA frames on one stream")
+        if self._empty_data > limits.empty_data_on_connection:
+            raise too_much(Limit.EMPTY_DATA_ON_CONNECTION, "too many empty DATA frames on the connection")
+
+    def interim_response(self) -> None:
+        """A 1xx response was skipped. Any number is allowed (MAL-5), but not without an end."""
+        self._interim += 1
+        if self._interim > self._limits.interim_responses:
+            raise too_much(Limit.INTERIM_RESPONSES, "too many interim responses")
 
     def progress(self) -> None:
-        """Payload has come."""
-        self._empty_data = 0
+        """Payload, or the headers of a call, have come."""
+        self._empty_data = self._interim = 0
