@@ -21,9 +21,10 @@ UNKNOWN = "/duplexcore.probe.NoSuchService/NoSuchMethod"
 class Target:
     """The server, and what is known of it.
 
-    ``host``: a name, an address or ``unix:PATH``. ``method``: one that answers ``message`` (bytes, without prefix) with
-    OK, of the given ``kind``, "unary" or "duplex"; without it calls go to a method that no server has.
-    ``timeout``: seconds for each answer. ``floods``: how many frames a flood may have; 0: no floods.
+    ``host``: a name, an address or ``unix:PATH``. ``tls``: a context whose ALPN protocols are ``["h2"]``.
+    ``method``: one that answers ``message`` (bytes, without prefix) with OK, of the given ``kind``, "unary" or
+    "duplex"; without it calls go to a method that no server has. ``timeout``: seconds for each answer. ``floods``: how
+    many frames a flood may have; 0: no floods. Raises ValueError.
     """
 
     host: str

@@ -19,6 +19,7 @@ CODES = "gRPC status codes"
     "a message with the flag 2",
     by=f"{P2}: 0 or 1",
     allowed=[NOT_OK, reset()],
+    level=Level.SHOULD,
     needs=Need.METHOD,
 )
 async def flag_2(talk: Talk) -> None:
@@ -30,6 +31,7 @@ async def flag_2(talk: Talk) -> None:
     "a message with the flag 255",
     by=f"{P2}: 0 or 1",
     allowed=[NOT_OK, reset()],
+    level=Level.SHOULD,
     needs=Need.METHOD,
 )
 async def flag_255(talk: Talk) -> None:

@@ -40,7 +40,7 @@ async def get(talk: Talk) -> None:
     by="RFC 9113 section 8.3.1; gRPC over HTTP/2, Requests",
     allowed=[ANSWERED],
     tolerated=ANY_END,
-    level=Level.SHOULD,
+    level=Level.NOTE,
 )
 async def other_scheme(talk: Talk) -> None:
     scheme = "http" if talk.target.tls else "https"

@@ -92,7 +92,7 @@ async def empty_path(talk: Talk) -> None:
     needs=Need.METHOD,
 )
 async def pseudo_in_trailers(talk: Talk) -> None:
-    await talk.send(talk.request(), talk.peer.headers(1, [(":path", "/a/b")], end=True))
+    await talk.send(talk.request(), talk.message(end=False), talk.peer.headers(1, [(":path", "/a/b")], end=True))
 
 
 @case(
