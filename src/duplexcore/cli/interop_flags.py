@@ -19,7 +19,7 @@ from .problems import Problem
 from .test_ca import AUTHORITY, CERTIFICATE, KEY, default_folder, made_folder
 from .tls import client_context, server_context
 
-__all__ = ["WrongUse", "address", "client_tls", "known_cases", "metadata", "server_tls"]
+__all__ = ["WrongUse", "address", "client_tls", "files", "known_cases", "metadata", "server_tls"]
 
 
 class WrongUse(Problem):
@@ -29,7 +29,7 @@ class WrongUse(Problem):
 
 
 @contextmanager
-def _files() -> Generator[None, None, None]:
+def files() -> Generator[None, None, None]:
     """Problems with the files that flags name are wrong use."""
     try:
         yield
@@ -61,7 +61,7 @@ def server_tls(use_tls: bool, cert: Path | None, key: Path | None, test_ca_dir: 
         if test_ca_dir:
             raise click.UsageError("--test_ca_dir is for --use_tls")
         return None
-    with _files():
+    with files():
         if cert:
             return server_context(cert, key)
         folder = made_folder(test_ca_dir or default_folder())
@@ -79,7 +79,7 @@ def client_tls(use_tls: bool, use_test_ca: bool, ca: Path | None, test_ca_dir: P
         raise click.UsageError("--use_test_ca is for --use_tls")
     if not (use_tls or ca):
         return None
-    with _files():
+    with files():
         if use_test_ca:
             ca = (test_ca_dir or default_folder()) / AUTHORITY
             if not ca.is_file():
