@@ -18,7 +18,6 @@ from duplexcore.interop.peers.environments import Environment, InstallError, def
 from duplexcore.interop.peers.table import PEERS, Peer
 
 from .console import Console
-from .interop_flags import files
 from .problems import Problem, check_writable, need, run, write
 
 __all__ = ["matrix", "peers"]
@@ -160,9 +159,11 @@ def matrix(
         tls=[True] if tls else [False] if plain else [False, True],
         limits=Limits(case=case_time, pair=pair_time),
     )
-    with files():
+    try:
         for file in (markdown_file, json_file, html_file):
             check_writable(file)
+    except Problem as problem:
+        raise click.UsageError(f"{problem.message}: {problem.hint}") from None
     cells = run("asyncio", debug, lambda: interruptible(lambda: _run(work, jobs or os.cpu_count() or 1)))
     report = _report(work, cells)
     _tell(report)
