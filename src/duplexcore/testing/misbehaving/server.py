@@ -23,6 +23,8 @@ from .verdict import Verdict
 __all__ = ["MisbehavingServer", "misbehave"]
 
 Listening = tuple[ServerCase, MultiListener[SocketStream]]
+#: How long connections that are stopped may take to be judged: seconds.
+CLOSE_TIME = 1.0
 #: Verdicts that are kept; the oldest go first.
 KEPT = 10_000
 
@@ -42,6 +44,7 @@ class MisbehavingServer:
         self._on_verdict = on_verdict
         self._numbers: dict[str, int] = {}
         self._scopes: set[anyio.CancelScope] = set()
+        self._stopped = False
         self._changed = anyio.Event()
 
     @property
@@ -73,6 +76,7 @@ class MisbehavingServer:
 
     def stop(self) -> None:
         """Ends the connections that are open, as well as the waiting for them; each is judged by what it has shown."""
+        self._stopped = True
         for scope in self._scopes:
             scope.cancel()
 
@@ -86,6 +90,8 @@ class MisbehavingServer:
         """One connection, from its first byte to its verdict. Nothing that a client does comes out of here."""
         with anyio.CancelScope() as scope:
             self._scopes.add(scope)
+            if self._stopped:  # it comes too late
+                scope.cancel()
             try:
                 secured = stream if tls is None else await self._secure(stream, tls)
                 if secured is not None:
@@ -166,12 +172,12 @@ async def misbehave(
             tasks.start_soon(server._serve, case, listener, tls)
         try:
             yield server
-            with anyio.move_on_after(patience):
+            with anyio.move_on_after(0 if server._stopped else patience):
                 await server.settled()
         except Exception as error:  # noqa: BLE001 - comes out as it is, below, and not in a group
             failure = error
         server.stop()
-        with anyio.move_on_after(patience):
+        with anyio.move_on_after(CLOSE_TIME):
             await server.settled()
         tasks.cancel_scope.cancel()
     if failure is not None:
