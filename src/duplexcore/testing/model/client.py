@@ -138,7 +138,7 @@ def frame_request_data(side: Side, frame: Data) -> Side:
         return side
     if side.said is not SAID:
         raise ModelViolation("FRM-10", "END_STREAM without a half-close")
-    if side.framed != side.accepted or side.cut:
+    if side.framed != side.accepted:
         raise ModelViolation("P10", f"END_STREAM after {side.framed} of {side.accepted} messages")
     return side._replace(out=ENDED)
 

@@ -185,7 +185,7 @@ def frame_trailers(side: Side, frame: Trailers) -> Side:
     if frame.code != side.status:
         raise ModelViolation("P6", f"trailers with {frame.code}, the status is {side.status.name}")
     if side.ended is None:
-        if side.framed != side.accepted or side.cut:
+        if side.framed != side.accepted:
             raise ModelViolation("P2", f"trailers after {side.framed} of {side.accepted} messages")
         if side.out is IDLE and side.initial:
             raise ModelViolation("STAT-2", "nothing but trailers, though initial metadata was given")
