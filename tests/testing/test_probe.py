@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import anyio
@@ -319,3 +320,15 @@ def test_reports_are_whole_and_can_be_read() -> None:
     assert [suite.get("failures") for suite in suites] == ["1", "0", "0", "0"]
     assert "| MAL-1/nul | NUL in a value | must | fail |" in to_markdown(report)
     assert advice.level is Level.SHOULD
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("address", ["[::1]:0", "unix"])
+async def test_other_addresses(address: str, tmp_path: Path) -> None:
+    path = f"unix:{tmp_path / 'socket'}"
+    async with serve(router(), path if address == "unix" else address) as server:
+        target = Target(path) if address == "unix" else Target("::1", server.port)
+        assert str(target) == (path if address == "unix" else f"[::1]:{server.port}")
+        report = await probe(target, choose(["STAT-*", "CONN-2/*"]))
+    assert report.count(Verdict.PASS) >= 6, told(report)
+    assert not report.failures, told(report)

@@ -57,6 +57,10 @@ def command() -> None:
         duplexcore interop server
         duplexcore interop client --test_case all
 
+    \b
+    See how a gRPC server, of any implementation, takes odd and hostile bytes
+        duplexcore probe localhost:50051
+
     Each command explains itself: duplexcore demo --help
     """
 

@@ -7,21 +7,29 @@ Frames by hand on byte streams, nothing of the engine; asyncio and trio. What is
 documents allow, not what duplexcore does.
 """
 
-from .answers import Answer as Answer
-from .answers import Came as Came
-from .cases import CASES as CASES
-from .model import Case as Case
-from .model import Level as Level
-from .model import Need as Need
-from .model import NoServerError as NoServerError
-from .model import Report as Report
-from .model import Result as Result
-from .model import Target as Target
-from .model import Verdict as Verdict
-from .reports import in_words as in_words
-from .reports import to_json as to_json
-from .reports import to_junit as to_junit
-from .reports import to_markdown as to_markdown
-from .run import choose as choose
-from .run import probe as probe
-from .run import run_case as run_case
+from .answers import Answer, Came
+from .cases import CASES
+from .model import Case, Level, Need, NoServerError, Report, Result, Target, Verdict
+from .reports import in_words, to_json, to_junit, to_markdown
+from .run import choose, probe, run_case
+
+__all__ = [
+    "CASES",
+    "Answer",
+    "Came",
+    "Case",
+    "Level",
+    "Need",
+    "NoServerError",
+    "Report",
+    "Result",
+    "Target",
+    "Verdict",
+    "choose",
+    "in_words",
+    "probe",
+    "run_case",
+    "to_json",
+    "to_junit",
+    "to_markdown",
+]

@@ -56,7 +56,9 @@ class Target:
         return Normal(0 if self.method else 12)
 
     def __str__(self) -> str:
-        return self.host if self.host.startswith("unix:") else f"{self.host}:{self.port}"
+        if self.host.startswith("unix:"):
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Level(Enum):
@@ -122,7 +124,7 @@ class Case:
 
     @property
     def expected(self) -> str:
-        return "; or ".join(answer.words for answer in self.allowed)
+        return "; or ".join(dict.fromkeys(answer.words for answer in self.allowed))
 
 
 class Verdict(Enum):

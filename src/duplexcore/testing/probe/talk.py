@@ -56,7 +56,7 @@ class Talk:
         the value of a pseudo-header (``method="GET"``)."""
         target = self.target
         tls = target.tls is not None
-        host = "localhost" if target.host.startswith("unix:") else f"{target.host}:{target.port}"
+        host = "localhost" if target.host.startswith("unix:") else str(target)
         values = {
             ":method": "POST",
             ":scheme": "https" if tls else "http",

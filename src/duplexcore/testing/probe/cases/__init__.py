@@ -3,12 +3,14 @@
 `CASES` holds them by id, in the order in which they are run.
 """
 
-from importlib import import_module
+import importlib
 
-from .table import CASES as CASES
+from .table import CASES
 
-#: In this order. Each enters its cases when it is imported.
-FILES = (
+__all__ = ["CASES"]
+
+# In this order. Each enters its cases when it is imported.
+_FILES = (
     "headers",
     "malformed",
     "hpack",
@@ -25,5 +27,5 @@ FILES = (
     "floods",
 )
 
-for _name in FILES:
-    import_module(f"{__name__}.{_name}")
+for _name in _FILES:
+    importlib.import_module(f"{__name__}.{_name}")
