@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
+#: What Python takes for a message besides its bytes: tiny ones cost more than they weigh on the wire (SEC-11).
+OBJECT = 48
+
+
 class Reader(IntEnum):
     """What is known of the one who takes messages. UNASKED: nothing yet; WAITING: it found nothing to take;
     ANNOUNCED: it was told to look."""
@@ -187,4 +191,6 @@ class Inbox:
 
 
 def _memory_of(message: bytes | Unpacked) -> int:
-    return PREFIX + len(message.payload if isinstance(message, Unpacked) else message)
+    if isinstance(message, Unpacked):
+        return 3 * OBJECT + len(message.payload)
+    return OBJECT + len(message)
