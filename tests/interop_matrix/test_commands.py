@@ -71,6 +71,15 @@ def test_duplexcore_against_itself_on_both_event_loops(tmp_path: Path) -> None:
     assert "duplexcore-trio" in files["html"].read_text(encoding="utf-8")
 
 
+def test_all_python_peers_are_the_other_implementations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """duplexcore on an event loop that is not here is no reason to fail: nothing of it is installed."""
+    asked: list[str] = []
+    monkeypatch.setattr(PythonPackages, "install", lambda environment, folder, say: asked.append(environment.name))
+    result = run("peers", "--install", "python", "--dir", str(tmp_path))
+    assert result.exit_code == 0
+    assert asked == ["grpcio", "grpclib", "connectrpc"]
+
+
 @pytest.mark.parametrize(
     ("environment", "said"),
     [

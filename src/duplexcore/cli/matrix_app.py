@@ -238,11 +238,12 @@ def _split(texts: Sequence[str]) -> list[str]:
 
 
 def _named(texts: Sequence[str], flag: str, *, groups: bool = False) -> list[Peer]:
-    """The peers of names; with ``groups`` also of `all` and `python`."""
+    """The peers of names; with ``groups`` also of `all` and `python`, which are the other implementations."""
     found: dict[str, Peer] = {}
     for name in _split(texts):
         if groups and name in ("all", "python"):
-            found |= {peer.name: peer for peer in PEERS.values() if name == "all" or peer.language == "Python"}
+            others = [peer for peer in PEERS.values() if not peer.ours]
+            found |= {peer.name: peer for peer in others if name == "all" or peer.language == "Python"}
         elif name in PEERS:
             found[name] = PEERS[name]
         else:
