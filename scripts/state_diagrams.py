@@ -21,6 +21,7 @@ from typing import Any
 from duplexcore.call.tables import CLIENT_RECEIVE, RECEIVE_FAULTS, SEND, SERVER_RECEIVE, Hear, Receive, Say, Send
 from duplexcore.connection.tables import CONNECTION, ConnectionState, Turn
 from duplexcore.http2.tables import STREAM, Step, StreamState
+from duplexcore_anyio.channel_state import CHANNEL, ChannelState, ChannelTurn
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "states.md"
@@ -33,7 +34,7 @@ allowed: from the application it raises `LocalProtocolError` and changes nothing
 the call or the connection. After its end a call hears nothing any more.
 
 A call is two halves, what its application has said and what it has been told. Below them lies the HTTP/2 stream, which
-knows what has been framed; above both the connection.
+knows what has been framed; above both the connection, and above connections the channel of the transport.
 """
 
 
@@ -100,6 +101,16 @@ MACHINES = (
         Turn,
         ConnectionState.HANDSHAKING,
         ConnectionState.CLOSED,
+    ),
+    Machine(
+        "A channel of the transport",
+        "duplexcore_anyio.channel_state.CHANNEL",
+        "WANTED: a call, or `connect`, wants a connection. LOST: the connection is over, or its server is leaving. "
+        "CLOSE: by this side; or the one connection that there can be was lost.",
+        CHANNEL,
+        ChannelTurn,
+        ChannelState.IDLE,
+        ChannelState.SHUTDOWN,
     ),
 )
 

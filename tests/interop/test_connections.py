@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from duplexcore import Frame, FrameType, RpcError, ServerConfig, StatusCode
-from duplexcore_anyio import DuplexServerCall, ServerContext
+from duplexcore_anyio import Backoff, ChannelState, DuplexServerCall, ServerContext, connect
 from tests.interop.peers import ECHO, UNARY, AioChannel, Peers, in_thread, routed
 from tests.support import grpc_peer
 from tests.support.grpc_aio_peer import Gate
@@ -56,7 +56,7 @@ async def test_their_server_stops_and_our_calls_finish(peers: Peers) -> None:
             assert await call.receive() == b"before"
         tasks.start_soon(stop, listening, LONG)
         await until(lambda: channel.is_draining)
-        with pytest.raises(RpcError) as got:
+        with pytest.raises(RpcError) as got:  # there is nobody at the address any more
             await channel.unary(UNARY, b"late")
         assert got.value.code is StatusCode.UNAVAILABLE
         assert got.value.unprocessed
@@ -67,7 +67,7 @@ async def test_their_server_stops_and_our_calls_finish(peers: Peers) -> None:
             assert [reply async for reply in call] == []
             assert call.status is not None
             assert call.status.ok
-        await channel.wait_closed()
+        await until(lambda: not channel.is_draining)
 
 
 @pytest.mark.req("DUP-27", "DUP-29", "GOAW-4")
@@ -79,10 +79,36 @@ async def test_their_server_stops_and_cuts_our_calls_off(peers: Peers) -> None:
         status = await call.wait_closed()
         # C-core resets the streams before it closes the connection: either may be what ends the call (tables B and C).
         assert status.code in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED, StatusCode.UNKNOWN)
-        await channel.wait_closed()
+        await until(lambda: channel.state is not ChannelState.READY)
         with pytest.raises(RpcError) as got:
             await channel.unary(UNARY, b"late")
         assert got.value.code is StatusCode.UNAVAILABLE
+
+
+@pytest.mark.req("CHAN-2", "CHAN-4", "CHAN-6", "CHAN-7")
+async def test_their_server_is_stopped_and_started_again() -> None:
+    with grpc_peer.GrpcServer() as first:
+        port = first.port
+        async with connect(f"127.0.0.1:{port}", backoff=Backoff(initial=0.1)) as channel:
+            assert await channel.unary(UNARY, b"one") == b"one"
+            async with channel.duplex(ECHO) as open_call:
+                await open_call.send(b"a")
+                assert await open_call.receive() == b"a"
+                await stop(first, None)
+                assert not (await open_call.wait_closed()).ok
+            await until(lambda: channel.state is not ChannelState.READY)
+            with pytest.raises(RpcError, match=f"127.0.0.1:{port} refused the connection") as caught:
+                await channel.unary(UNARY, b"two")
+            assert caught.value.code is StatusCode.UNAVAILABLE
+            assert caught.value.unprocessed
+            async with channel.duplex(ECHO, wait_for_ready=True) as patient:
+                assert patient.is_waiting
+                await patient.send(b"waited")
+                with grpc_peer.GrpcServer(port=port):
+                    assert await patient.receive() == b"waited"
+                    assert channel.state is ChannelState.READY
+                    assert await channel.unary(UNARY, b"three") == b"three"
+                    patient.cancel()
 
 
 # --- we stop ----------------------------------------------------------------------------------------------------------

@@ -84,15 +84,16 @@ class GrpcServer:
         options: Options = UNLIMITED,
         identity: Identity | None = None,
         workers: int = 16,
+        port: int = 0,
     ) -> None:
         self._pool = futures.ThreadPoolExecutor(workers, thread_name_prefix="grpcio-server")
         self._server = grpc.server(self._pool, options=[*options, ("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((GenericHandlers(handlers or ECHOES),))
         if identity is None:
-            self.port = self._server.add_insecure_port("127.0.0.1:0")
+            self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         else:
             credentials = grpc.ssl_server_credentials([(identity.key, identity.certificate)])
-            self.port = self._server.add_secure_port("127.0.0.1:0", credentials)
+            self.port = self._server.add_secure_port(f"127.0.0.1:{port}", credentials)
         self._server.start()
 
     def stop(self, grace: float | None = None) -> threading.Event:

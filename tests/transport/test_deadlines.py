@@ -25,8 +25,8 @@ class Forever:
     async def __call__(self, call: DuplexServerCall[bytes, bytes]) -> None:
         self.remaining = call.time_remaining()
         self.scope_remaining = anyio.current_effective_deadline() - anyio.current_time()
-        await call.send(b"started")
         try:
+            await call.send(b"started")
             await anyio.sleep_forever()
         finally:
             assert call.is_cancelled or call.deadline is not None

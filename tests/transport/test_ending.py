@@ -36,6 +36,14 @@ class Silent:
             self.cancelled.set()
 
 
+@asynccontextmanager
+async def over_tcp_stream(target: str) -> AsyncIterator[Channel]:
+    """A channel of one connection: there is no other after it."""
+    host, _, port = target.rpartition(":")
+    async with Channel.over(await anyio.connect_tcp(host, int(port))) as channel:
+        yield channel
+
+
 # --- loss -------------------------------------------------------------------------------------------------------------
 
 
@@ -46,7 +54,7 @@ async def test_a_lost_connection_ends_its_calls_and_refuses_new_ones() -> None:
         while b"/transport.Test" not in heard and len(heard) < 150:  # the request, HPACK or not
             heard += await stream.receive()
 
-    async with strange_server(behave) as target, connect(target) as channel:
+    async with strange_server(behave) as target, over_tcp_stream(target) as channel:
         async with channel.duplex(TALK) as call:
             with pytest.raises(RpcError) as caught:
                 await call.receive()

@@ -41,10 +41,10 @@ async def test_a_failed_accept_is_tried_again(
 async def test_a_socket_that_cannot_be_asked_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That of another user, say: whether somebody listens is not known."""
 
-    async def refused(path: str) -> Any:
+    def refused(*_: Any) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(anyio, "connect_unix", refused)
+    monkeypatch.setattr(socket.socket, "connect", refused)
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as theirs:
         theirs.bind(str(path))

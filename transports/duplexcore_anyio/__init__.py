@@ -7,7 +7,9 @@ except ImportError as error:
 else:
     del _anyio
 
+from .backoff import Backoff
 from .channel import CallOptions, Channel, UnaryResult
+from .channel_state import ChannelState
 from .client_calls import ClientStreamingCall, DuplexCall, ServerStreamingCall
 from .connecting import Connecting, connect
 from .driver import Observer
@@ -33,11 +35,13 @@ from .tls import client_tls, server_tls
 
 __all__ = [
     "AddressInUseError",
+    "Backoff",
     "CallClosedError",
     "CallOptions",
     "CallReader",
     "CallWriter",
     "Channel",
+    "ChannelState",
     "ClientStreamingCall",
     "ClientStreamingServerCall",
     "ConnectError",

@@ -1,4 +1,4 @@
-"""A channel: one connection to a server, and the calls on it."""
+"""A channel: the calls to one server, whatever becomes of the connections to it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import ByteStream
 
-from duplexcore import ClientConfig, ClientConnection, ConnectionState, Metadata, MetadataLike, RpcError, StatusCode
+from duplexcore import ClientConfig, Metadata, MetadataLike, ReplayBudget, RpcError, StatusCode
 from duplexcore.rpc import ClientStreamingMethod, DuplexMethod, Method, ServerStreamingMethod, UnaryMethod
 
+from .channel_state import ChannelState
 from .client_calls import ClientStreamingCall, DuplexCall, ServerStreamingCall
 from .client_core import NO_METADATA, ClientCore
-from .driver import Driver, Observer
+from .connections import Connections
+from .driver import Observer
 
 if TYPE_CHECKING:
     from .connecting import Connecting
@@ -33,7 +35,8 @@ class CallOptions(TypedDict, total=False):
     ``metadata``: sent with the opening. ``timeout``: seconds from now. ``authority``: instead of the channel's.
     ``compression``: of the requests, one of the configuration's ``compressions``, "identity" for none; None: as the
     configuration says. ``inherit_deadline``: whether the deadline of the cancel scopes around the call counts; None: as
-    the channel says.
+    the channel says. ``wait_for_ready``: whether the call waits also while the server can not be reached, instead of
+    failing at once.
     """
 
     metadata: MetadataLike
@@ -41,6 +44,7 @@ class CallOptions(TypedDict, total=False):
     authority: str | None
     compression: str | None
     inherit_deadline: bool | None
+    wait_for_ready: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +58,18 @@ class UnaryResult(Generic[Resp]):
 
 
 class Channel:
-    """One connection to a server. Made by `connect`, or by `Channel.over` on a stream that is there already.
+    """A server, and the calls to it. Made by `connect`, or by `Channel.over` on a stream that is there already.
 
-    Calls may be started by any task of the event loop. When the connection is lost, open calls end as UNAVAILABLE with
-    the reason, and new ones do at once.
+    Calls may be started by any task of the event loop. A channel has one connection that takes new calls, at most. When
+    it is lost, or its server says that it is leaving, the next call makes another one; calls that the server has begun
+    to work on end as UNAVAILABLE when their connection is lost, and go on where they are while it drains.
     """
 
-    def __init__(self, driver: Driver[ClientConnection], *, inherit_deadline: bool) -> None:
-        self._driver: Driver[ClientConnection] = driver
+    def __init__(self, connections: Connections, config: ClientConfig, *, inherit_deadline: bool) -> None:
+        self._connections = connections
+        self._config = config
         self._inherit = inherit_deadline
+        self._replay = ReplayBudget()
         self._left = False
 
     @staticmethod
@@ -76,7 +83,8 @@ class Channel:
         inherit_deadline: bool = True,
         observer: Observer | None = None,
     ) -> Connecting:
-        """As `connect`, on any byte stream, which belongs to the channel from then on."""
+        """As `connect`, on any byte stream, which belongs to the channel from then on. There is no other connection
+        after it: when it is lost or drains, new calls fail at once as UNAVAILABLE."""
         from .connecting import over_stream
 
         return over_stream(
@@ -132,44 +140,54 @@ class Channel:
         """A call in which each side sends any number of messages; for `async with`."""
         return DuplexCall(self._starter(method, options, single=False), method)
 
-    # --- the connection ---------------------------------------------------------------------------------------------
+    # --- the connections --------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ChannelState:
+        """What a new call meets."""
+        return self._connections.state
+
+    async def wait_for_state_change(self, from_state: ChannelState) -> ChannelState:
+        """Until the state is another one than ``from_state``; which it is then. What came in between is not told."""
+        return await self._connections.wait_for_state_change(from_state)
 
     @property
     def peer(self) -> str:
-        """The server's address, as a target."""
-        return self._driver.peer
+        """The address of the server, as a target, where new calls go; what the channel was told to connect to while
+        there is no connection."""
+        return self._connections.peer
 
     @property
     def open_calls(self) -> int:
-        """How many calls have a stream."""
-        return self._driver.engine.open_calls
+        """How many calls have a stream, on all connections."""
+        return self._connections.open_calls
 
     @property
     def waiting_calls(self) -> int:
-        """How many calls wait for one, in order (CONN-7)."""
-        return self._driver.engine.waiting_calls
+        """How many calls wait for one, in order, or for a connection (CONN-7)."""
+        return self._connections.waiting_calls
 
     @property
     def is_closed(self) -> bool:
-        """Whether the connection is over; calls on it end at once."""
-        return self._driver.engine.is_closed
+        """Whether every connection is over and there will be no other: this side has closed the channel, or the stream
+        of `Channel.over` is lost."""
+        return self._connections.closed.is_set()
 
     @property
     def is_draining(self) -> bool:
-        """Whether the server has said that it is leaving: it takes no more calls, those that it has go on."""
-        return self._driver.engine.state is ConnectionState.DRAINING
+        """Whether a server that this channel has calls on has said that it is leaving: they go on there, new ones go
+        to another connection."""
+        return self._connections.is_draining
 
     async def wait_closed(self) -> str:
-        """Why the connection is over, once it is."""
-        await self._driver.closed.wait()
-        return self._driver.reason
+        """Until `is_closed`; says why."""
+        await self._connections.closed.wait()
+        return self._connections.reason
 
     async def aclose(self) -> None:
         """Cancels the calls that are left, says GOAWAY and closes, within 2 s. A second time it does nothing."""
         self._left = True
-        self._driver.close()
-        with anyio.CancelScope(shield=True):
-            await self._driver.finished.wait()
+        await self._connections.aclose()
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -181,9 +199,10 @@ class Channel:
     async def _start(self, method: Method[Any, Any], options: CallOptions, *, single: bool) -> ClientCore:
         if self._left:
             raise anyio.ClosedResourceError("the channel is closed")
-        driver = self._driver
-        engine = driver.engine
         deadline, ambient = await self._deadline(options)
+        patient = options.get("wait_for_ready", False)
+        place = self._connections.place(wait_for_ready=patient)
+        engine = place.engine
         if engine.waiting_calls >= engine.config.max_waiting_calls:
             text = f"{engine.waiting_calls} calls wait for a stream already (max_waiting_calls)"
             raise RpcError(StatusCode.RESOURCE_EXHAUSTED, text, unprocessed=True)
@@ -195,11 +214,12 @@ class Channel:
             content_subtype=method.request_codec.content_subtype,
             compression=options.get("compression"),
             single_response=single,
+            replay=self._replay,
         )
-        core = ClientCore(call, driver, ambient=ambient)
-        if deadline is not None:
-            driver.settle()
-        driver.wake_writer()
+        core = ClientCore(call, place, self._connections, ambient=ambient, wait_for_ready=patient)
+        if deadline is not None or call.ended is not None:
+            place.settle()
+        place.wake_writer()
         return core
 
     async def _deadline(self, options: CallOptions) -> tuple[float | None, bool]:

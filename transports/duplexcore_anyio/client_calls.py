@@ -78,6 +78,11 @@ class _Call:
         return ended.status if ended else None
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether the call waits for a stream, behind others, or for a connection: nothing of it has left yet."""
+        return self._core.engine.is_waiting
+
+    @property
     def trailing_metadata(self) -> Metadata:
         """What came with the status; empty before."""
         return self._core.trailing_metadata

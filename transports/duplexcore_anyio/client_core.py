@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -10,8 +10,11 @@ import anyio.lowlevel
 from duplexcore import ClientCall, Metadata, Origin, RpcError, Status, StatusCode
 
 from .core import CallCore
-from .driver import Driver
 from .errors import CallClosedError
+from .keeper import Keeper
+
+if TYPE_CHECKING:
+    from .connections import Connections
 
 __all__ = ["ClientCore"]
 
@@ -21,11 +24,21 @@ NO_METADATA = Metadata()
 class ClientCore(CallCore[ClientCall]):
     """One call that this side has opened."""
 
-    __slots__ = ("_ambient",)
+    __slots__ = ("_ambient", "_connections", "wait_for_ready")
 
-    def __init__(self, engine: ClientCall, driver: Driver[Any], *, ambient: bool) -> None:
+    def __init__(
+        self, engine: ClientCall, driver: Keeper[Any], connections: Connections, *, ambient: bool, wait_for_ready: bool
+    ) -> None:
         super().__init__(engine, driver)
+        self._connections = connections
         self._ambient = ambient  # the deadline is that of a cancel scope around the call
+        self.wait_for_ready = wait_for_ready
+
+    def on_readable(self) -> None:
+        ended = self.engine.ended
+        if ended is not None and ended.unprocessed and self._connections.restart(self):
+            return  # nobody need know
+        super().on_readable()
 
     # --- the outcome ------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import anyio.lowlevel
 
 from duplexcore import ClientCall, Receive, ServerCall
 
-from .driver import Driver
+from .keeper import Keeper
 from .waiting import Waiter
 
 __all__ = ["CallCore"]
@@ -37,7 +37,7 @@ class CallCore(Generic[EngineCallT]):
         "said_all",
     )
 
-    def __init__(self, engine: EngineCallT, driver: Driver[Any]) -> None:
+    def __init__(self, engine: EngineCallT, driver: Keeper[Any]) -> None:
         self.engine: EngineCallT = engine
         self.driver = driver
         #: The call was closed on this side: there is nothing more to ask of it.

@@ -9,23 +9,20 @@ twice `CLOSE_TIME`, whatever the peer does.
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import ssl
+from collections import deque
 from collections.abc import Callable
-from typing import Generic, Literal, TypeVar
+from typing import Any, Literal, Protocol
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import ByteStream, TaskGroup
 from anyio.streams.tls import TLSStream
 
 from duplexcore import (
-    CallReadable,
     CallRefused,
-    CallsAvailable,
     CallStarted,
-    CallWritable,
-    ClientConnection,
     ConnectionClosed,
     ConnectionDraining,
     ConnectionEvent,
@@ -35,33 +32,52 @@ from duplexcore import (
     Origin,
     PeerWarning,
     ServerCall,
-    ServerConnection,
 )
 
-from .waiting import waiters
+from .keeper import LOGGER, EngineT, Keeper, shown
+from .sockets import limit_unacknowledged
 
-__all__ = ["CLOSE_TIME", "LOGGER", "Driver", "Observer"]
+__all__ = ["CLOSE_TIME", "Driver", "Observer", "Watcher"]
 
 #: How long the last bytes may take to leave, and after them the peer to close its side: seconds.
 CLOSE_TIME = 1.0
 READ_SIZE = 65_536
+#: So many calls of one read are handed over in a row; then the other tasks have their turn (SEC-12).
+CALLS_PER_TURN = 32
 #: Called with "in" or "out" and each whole HTTP/2 frame, in the order of the wire; for traces.
 Observer = Callable[[Literal["in", "out"], Frame], None]
-LOGGER = logging.getLogger("duplexcore_anyio")
-
-EngineT = TypeVar("EngineT", ClientConnection, ServerConnection)
 
 
-class Driver(Generic[EngineT]):
-    """Drives one connection. ``accept`` hears of every call that the peer opens."""
+class Watcher(Protocol):
+    """Who hears how the connection of a client ends."""
+
+    def draining(self, driver: Any, event: ConnectionDraining) -> None:
+        """It takes no more calls."""
+
+    def lost(self, driver: Any) -> None:
+        """It is over, and every call on it has ended. Bytes may still be leaving."""
+
+    def finished(self, driver: Any) -> None:
+        """Its stream is closed."""
+
+
+class Driver(Keeper[EngineT]):
+    """Drives one connection. ``accept`` hears of every call that the peer opens, ``watcher`` of its end."""
 
     def __init__(
-        self, engine: EngineT, stream: ByteStream, *, peer: str, accept: Callable[[ServerCall], None] | None = None
+        self,
+        engine: EngineT,
+        stream: ByteStream,
+        *,
+        peer: str,
+        accept: Callable[[ServerCall], None] | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
-        self.engine: EngineT = engine
+        super().__init__(engine, peer=peer)
         self.stream = stream
-        self.peer = peer
         self._accept = accept
+        self._watcher = watcher
+        self._arrived: deque[ServerCall] = deque()  # calls that were not handed over yet
         #: What the peer sent first: tells what it speaks, if not HTTP/2.
         self.first_bytes = b""
         #: Set when the handshake is over, one way or the other.
@@ -73,19 +89,15 @@ class Driver(Generic[EngineT]):
         #: Set when the stream is closed, too.
         self.finished = anyio.Event()
 
-        #: Makes waiters for the event loop that runs.
-        self.new_waiter = waiters()
         self._unwritten = self.new_waiter()
         self._wanted = True  # something may have to be written
         self._unread = self.new_waiter()  # the reader waits here while the engine wants no more
         self._read_scope = anyio.CancelScope(shield=True)
         self._write_scope = anyio.CancelScope(shield=True)
-        self._timer_scope = anyio.CancelScope(shield=True)
-        self._timer_at: float | None = None
         self._read_ended = anyio.Event()
         self._write_error = ""
         self._stalled = False  # it reads nothing
-        self._parted = False
+        limit_unacknowledged(stream, engine.config)
 
     # --- for whoever owns the connection ----------------------------------------------------------------------------
 
@@ -93,7 +105,7 @@ class Driver(Generic[EngineT]):
         """Starts the tasks. They are shielded: `close` ends them."""
         tasks.start_soon(self._read, name="duplexcore reader")
         tasks.start_soon(self._write, name="duplexcore writer")
-        tasks.start_soon(self._keep_time, name="duplexcore timers")
+        self._start_clock(tasks)
 
     def close(self) -> None:
         """Ends every call and the connection, now. `finished` follows within twice `CLOSE_TIME`."""
@@ -111,57 +123,48 @@ class Driver(Generic[EngineT]):
     # --- for calls --------------------------------------------------------------------------------------------------
 
     def wake_writer(self) -> None:
-        """Something was said to the engine: write what comes of it."""
         self._wanted = True
         self._unwritten.wake()
 
-    def settle(self) -> None:
-        """Passes on the engine's events, and sets the alarm to its next timeout."""
-        engine = self.engine
-        while (event := engine.next_event()) is not None:
-            self._on_event(event)
-        when = engine.next_timeout()
-        if when != self._timer_at:
-            self._timer_at = when
-            self._timer_scope.deadline = math.inf if when is None else when
-
-    def tick(self, at_least: float | None) -> None:
-        """Lets the engine do what is due now, or at a time that another clock says has come."""
-        now = anyio.current_time()
-        self.engine.handle_timeout(now if at_least is None or at_least > now + 0.01 else max(now, at_least))
-        self.settle()
-
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _on_event(self, event: ConnectionEvent) -> None:
+    def _on_turn(self, event: ConnectionEvent) -> None:
         match event:
-            case CallReadable(call):
-                if call.context is not None:
-                    call.context.on_readable()
-            case CallWritable(call):
-                if call.context is not None:
-                    call.context.on_writable()
             case CallStarted(call):
-                assert self._accept is not None
-                self._accept(call)
+                self._arrived.append(call)
             case ConnectionReady():
                 self.ready.set()
             case ConnectionClosed(_, reason, origin):
-                LOGGER.debug("connection with %s has ended: %s", self.peer, reason)
+                LOGGER.debug("connection with %s has ended: %s", shown(self.peer), shown(reason))
                 self.reason, self.origin = reason, origin
                 self.ready.set()
                 self.closed.set()
                 self._unread.wake()
                 self._write_scope.deadline = min(self._write_scope.deadline, anyio.current_time() + CLOSE_TIME)
                 self.wake_writer()
+                if self._watcher is not None:
+                    self._watcher.lost(self)
             case ConnectionDraining(_, reason):
-                LOGGER.debug("%s is leaving: %s", self.peer, reason)
+                LOGGER.debug("%s is leaving: %s", shown(self.peer), shown(reason))
+                if self._watcher is not None:
+                    self._watcher.draining(self, event)
             case CallRefused(method, status):
-                LOGGER.debug("%s called %r, which was refused: %s", self.peer, method, status)
+                peer, text = shown(self.peer), shown(str(status))
+                LOGGER.debug("%s called %r, which was refused: %s", peer, method, text)
             case PeerWarning(text):
-                LOGGER.warning("%s: %s", self.peer, text)
-            case CallsAvailable():
+                LOGGER.warning("%s: %s", shown(self.peer), shown(text))
+            case _:
                 pass
+
+    def _hand_over(self) -> None:
+        """Some of the calls that have arrived; one that has ended since is nobody's any more."""
+        assert self._accept is not None
+        for _ in range(min(CALLS_PER_TURN, len(self._arrived))):
+            call = self._arrived.popleft()
+            if call.ended is None:
+                self._accept(call)
+            else:
+                call.finish()
 
     async def _read(self) -> None:
         try:
@@ -181,6 +184,11 @@ class Driver(Generic[EngineT]):
                     self.first_bytes += data[:16]
                 engine.receive_data(data, anyio.current_time())
                 self.settle()
+                while self._arrived:
+                    self._hand_over()
+                    self.wake_writer()
+                    if self._arrived:
+                        await anyio.lowlevel.checkpoint()
                 self.wake_writer()
                 while not engine.wants_read and not engine.is_closed:
                     await self._unread.wait()
@@ -200,10 +208,11 @@ class Driver(Generic[EngineT]):
                 with anyio.CancelScope(shield=True):
                     await self._part()
             finally:
-                self._parted = True
+                self._stop_clock()
                 self._read_scope.cancel()
-                self._timer_scope.cancel()
                 self.finished.set()
+                if self._watcher is not None:
+                    self._watcher.finished(self)
 
     async def _write_all(self) -> None:
         """Until the connection is over and its last bytes have left."""
@@ -265,21 +274,8 @@ class Driver(Generic[EngineT]):
         with anyio.move_on_after(CLOSE_TIME), contextlib.suppress(Exception):
             await inner.send_eof()
 
-    async def _keep_time(self) -> None:
-        """Sleeps until the engine's next timeout, which moves under it; without one it sleeps for good."""
-        while True:
-            with self._timer_scope:
-                await anyio.sleep_forever()
-            if self._parted:
-                return
-            self.engine.handle_timeout(anyio.current_time())
-            self._timer_scope = anyio.CancelScope(shield=True)
-            self._timer_at = None
-            self.settle()
-            self.wake_writer()
-
     def _surprised(self, error: Exception) -> None:
-        LOGGER.error("connection with %s failed", self.peer, exc_info=error)
+        LOGGER.error("connection with %s failed", shown(self.peer), exc_info=error)
         self.engine.transport_failed(f"internal error: {type(error).__name__}", anyio.current_time())
         self.settle()
 

@@ -11,7 +11,7 @@ import anyio
 from duplexcore import LocalProtocolError, MessageTooLargeError, Metadata, RpcError, Status, StatusCode
 from duplexcore.rpc import MethodKind, Registered
 
-from .driver import LOGGER
+from .keeper import LOGGER, shown
 from .server_calls import ClientStreamingServerCall, DuplexServerCall, ServerContext, ServerCore
 from .streams import CallReader, CallWriter
 from .tasks import is_cancelled, sole
@@ -56,20 +56,20 @@ def _finish(core: ServerCore, outcome: tuple[Status, Metadata] | None) -> None:
     try:
         engine.finish(status, metadata)
     except LocalProtocolError as error:
-        LOGGER.error("%s: the trailing metadata can not be sent: %s", engine.method, error)
+        LOGGER.error("%s: the trailing metadata can not be sent: %s", shown(engine.method), shown(str(error)))
         engine.finish(Status(StatusCode.INTERNAL, "the trailing metadata can not be sent"))
 
 
 def _judge(core: ServerCore, error: BaseException) -> tuple[Status, Metadata]:
     """The status that an exception of the handler means (D-25)."""
     if core.engine.ended is not None:
-        LOGGER.debug("%s: after its end: %r", core.engine.method, error)
+        LOGGER.debug("%s: after its end: %r", shown(core.engine.method), error)
         return OK, NO_METADATA
     if isinstance(error, RpcError) and not error.status.ok:
         return error.status, core.trailing_metadata + error.trailing_metadata.echoable()
     if isinstance(error, MessageTooLargeError):
         return error.status, core.trailing_metadata
-    LOGGER.error("the handler of %s failed", core.engine.method, exc_info=error)
+    LOGGER.error("the handler of %s failed", shown(core.engine.method), exc_info=error)
     return Status(StatusCode.UNKNOWN, "the handler failed"), core.trailing_metadata
 
 

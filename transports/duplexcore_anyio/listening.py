@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import AnyByteStream, Listener, SocketAttribute, SocketStream
 
 from .errors import AddressInUseError, ListenError
-from .targets import TcpTarget, UnixTarget, parse_target
+from .targets import TcpTarget, UnixTarget, parse_place
 
 __all__ = ["Listening", "listen", "peer_of"]
 
@@ -28,7 +28,8 @@ class Listening:
         if isinstance(target, UnixTarget):
             #: The address, as a target that `connect` takes; and its port, None for a Unix socket.
             self.address, self.port = str(target), None
-            self._socket_file = (target.path, os.stat(target.path).st_ino)  # noqa: PTH116
+            if not target.is_abstract:
+                self._socket_file = (target.path, os.stat(target.path).st_ino)  # noqa: PTH116
         else:
             bound = listeners[0].extra(SocketAttribute.local_address)
             self.port = int(bound[1])
@@ -53,10 +54,11 @@ async def listen(address: str) -> Listening:
 
     Raises ValueError for what is no address, `AddressInUseError` and `ListenError` when it can not be had.
     """
-    target = parse_target(address)
+    target = parse_place(address)
     try:
         if isinstance(target, UnixTarget):
-            await _clear(target.path)
+            if not target.is_abstract:
+                _clear(target.path)
             return Listening(target, [await anyio.create_unix_listener(target.path)])
         multi = await anyio.create_tcp_listener(local_host=target.host or None, local_port=target.port)
         return Listening(target, multi.listeners)
@@ -70,19 +72,22 @@ async def listen(address: str) -> Listening:
         raise ListenError(f"cannot listen at {target}: {error.strerror or error}") from error
 
 
-async def _clear(path: str) -> None:
+def _clear(path: str) -> None:
     """Removes the socket that a server which is no more has left; one that answers is in use."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116
             raise ListenError(f"cannot listen at unix:{path}: there is a file that is no socket")
     except FileNotFoundError:
         return
-    try:
-        stream = await anyio.connect_unix(path)
-    except ConnectionRefusedError:  # any other error, of access say, does not tell that nobody listens
-        Path(path).unlink(missing_ok=True)  # noqa: ASYNC240
-        return
-    await stream.aclose()
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)  # a server whose backlog is full would make it wait
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:  # any other error, of access say, does not tell that nobody listens
+            Path(path).unlink(missing_ok=True)
+            return
+        except BlockingIOError:
+            pass
     raise AddressInUseError(f"unix:{path} is in use: stop the server there, or choose another path")
 
 

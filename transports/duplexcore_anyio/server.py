@@ -12,8 +12,9 @@ from anyio.abc import ByteStream, SocketListener
 from duplexcore import ServerConfig
 from duplexcore.rpc import HandlerTable
 
-from .driver import LOGGER, Observer
+from .driver import Observer
 from .errors import TLSError
+from .keeper import LOGGER, shown
 from .listening import Listening, listen, peer_of
 from .serving import ServedConnection
 from .tasks import Background
@@ -128,7 +129,7 @@ class Server:
             except anyio.ClosedResourceError:
                 return
             except (OSError, anyio.BrokenResourceError) as error:  # which of them: the event loop's choice
-                LOGGER.error("accepting at %s failed: %s", address, error.__cause__ or error)
+                LOGGER.error("accepting at %s failed: %s", address, shown(str(error.__cause__ or error)))
                 await anyio.sleep(ACCEPT_PAUSE)
                 continue
             peer = peer_of(stream, address)
@@ -158,7 +159,7 @@ class Server:
             with anyio.fail_after(self._config.handshake_timeout):
                 secured = await negotiate(stream, context, server_side=True)
         except (TLSError, TimeoutError) as error:
-            LOGGER.debug("connection with %s: %s", peer, error)
+            LOGGER.debug("connection with %s: %s", shown(peer), shown(str(error)))
         else:
             tasks.start_soon(self._serve, secured, peer)
 

@@ -14,8 +14,8 @@ from duplexcore.metadata import ALLOWED_ON_SERVERS, InvalidMetadataError, encode
 from duplexcore.rpc import Method
 
 from .core import CallCore
-from .driver import Driver
 from .errors import CallClosedError
+from .keeper import Keeper
 from .streams import CallReader, CallWriter
 
 __all__ = ["ClientStreamingServerCall", "DuplexServerCall", "ServerContext", "ServerCore"]
@@ -29,7 +29,7 @@ class ServerCore(CallCore[ServerCall]):
 
     __slots__ = ("compress_next", "scope", "trailing_metadata")
 
-    def __init__(self, engine: ServerCall, driver: Driver[Any]) -> None:
+    def __init__(self, engine: ServerCall, driver: Keeper[Any]) -> None:
         super().__init__(engine, driver)
         deadline = engine.deadline
         self.scope = anyio.CancelScope() if deadline is None else anyio.CancelScope(deadline=deadline)
