@@ -12,6 +12,7 @@ from .channel import CallOptions, Channel, UnaryResult
 from .channel_state import ChannelState
 from .client_calls import ClientStreamingCall, DuplexCall, ServerStreamingCall
 from .connecting import Connecting, connect
+from .credentials import CallCredentials
 from .driver import Observer
 from .errors import (
     AddressInUseError,
@@ -37,6 +38,7 @@ __all__ = [
     "AddressInUseError",
     "Backoff",
     "CallClosedError",
+    "CallCredentials",
     "CallOptions",
     "CallReader",
     "CallWriter",

@@ -18,6 +18,7 @@ from .channel_state import ChannelState
 from .client_calls import ClientStreamingCall, DuplexCall, ServerStreamingCall
 from .client_core import NO_METADATA, ClientCore
 from .connections import Connections
+from .credentials import CallCredentials, made_by
 from .driver import Observer
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class CallOptions(TypedDict, total=False):
     ``compression``: of the requests, one of the configuration's ``compressions``, "identity" for none; None: as the
     configuration says. ``inherit_deadline``: whether the deadline of the cancel scopes around the call counts; None: as
     the channel says. ``wait_for_ready``: whether the call waits also while the server can not be reached, instead of
-    failing at once.
+    failing at once. ``credentials``: make metadata for the call, after those of the channel.
     """
 
     metadata: MetadataLike
@@ -45,6 +46,7 @@ class CallOptions(TypedDict, total=False):
     compression: str | None
     inherit_deadline: bool | None
     wait_for_ready: bool
+    credentials: CallCredentials | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,20 @@ class Channel:
     to work on end as UNAVAILABLE when their connection is lost, and go on where they are while it drains.
     """
 
-    def __init__(self, connections: Connections, config: ClientConfig, *, inherit_deadline: bool) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        config: ClientConfig,
+        *,
+        inherit_deadline: bool,
+        credentials: CallCredentials | None,
+        local_credentials: bool,
+    ) -> None:
         self._connections = connections
         self._config = config
         self._inherit = inherit_deadline
+        self._credentials = credentials
+        self._protected = config.scheme == "https" or (local_credentials and connections.is_local)
         self._replay = ReplayBudget()
         self._left = False
 
@@ -81,6 +93,8 @@ class Channel:
         config: ClientConfig | None = None,
         connect_timeout: float = 20.0,
         inherit_deadline: bool = True,
+        credentials: CallCredentials | None = None,
+        local_credentials: bool = False,
         observer: Observer | None = None,
     ) -> Connecting:
         """As `connect`, on any byte stream, which belongs to the channel from then on. There is no other connection
@@ -94,6 +108,8 @@ class Channel:
             config=config,
             connect_timeout=connect_timeout,
             inherit_deadline=inherit_deadline,
+            credentials=credentials,
+            local_credentials=local_credentials,
             observer=observer,
         )
 
@@ -200,6 +216,10 @@ class Channel:
         if self._left:
             raise anyio.ClosedResourceError("the channel is closed")
         deadline, ambient = await self._deadline(options)
+        metadata = options.get("metadata", ())
+        own = options.get("credentials")
+        if self._credentials is not None or own is not None:
+            metadata = Metadata(metadata) + await self._identify(own, method.path, options.get("authority"), deadline)
         patient = options.get("wait_for_ready", False)
         place = self._connections.place(wait_for_ready=patient)
         engine = place.engine
@@ -208,7 +228,7 @@ class Channel:
             raise RpcError(StatusCode.RESOURCE_EXHAUSTED, text, unprocessed=True)
         call = engine.start_call(
             method.path,
-            options.get("metadata", ()),
+            metadata,
             deadline=deadline,
             authority=options.get("authority"),
             content_subtype=method.request_codec.content_subtype,
@@ -221,6 +241,25 @@ class Channel:
             place.settle()
         place.wake_writer()
         return core
+
+    async def _identify(
+        self, own: CallCredentials | None, path: str, authority: str | None, deadline: float | None
+    ) -> Metadata:
+        """The metadata of the credentials, made within the call's time (SEC-15)."""
+        if not self._protected:
+            text = "call credentials are not sent without TLS; local_credentials=True allows it on this machine"
+            raise RpcError(StatusCode.UNAUTHENTICATED, text, unprocessed=True)
+        made = Metadata()
+        with anyio.CancelScope(deadline=math.inf if deadline is None else deadline) as scope:
+            for credentials in (self._credentials, own):
+                if credentials is not None:
+                    made += await made_by(credentials, authority=authority or self._config.authority, path=path)
+        if scope.cancelled_caught:
+            await anyio.lowlevel.checkpoint()  # a scope of the caller's with the same deadline comes first
+            raise RpcError(StatusCode.DEADLINE_EXCEEDED, "the call credentials took too long", unprocessed=True)
+        if self._left:
+            raise anyio.ClosedResourceError("the channel is closed")
+        return made
 
     async def _deadline(self, options: CallOptions) -> tuple[float | None, bool]:
         """The call's deadline, and whether it is that of a cancel scope around it."""

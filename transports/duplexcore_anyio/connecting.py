@@ -13,6 +13,7 @@ from duplexcore import ClientConfig
 from .backoff import Backoff
 from .channel import Channel
 from .connections import Connections
+from .credentials import CallCredentials
 from .dialing import Dialer, OneStream, Targets
 from .driver import Observer
 from .targets import UnixTarget, parse_target
@@ -32,6 +33,8 @@ def connect(
     connect_timeout: float = 20.0,
     backoff: Backoff | None = None,
     inherit_deadline: bool = True,
+    credentials: CallCredentials | None = None,
+    local_credentials: bool = False,
     observer: Observer | None = None,
 ) -> Connecting:
     """A channel to a server: ``async with connect("localhost:50051") as channel``.
@@ -42,8 +45,10 @@ def connect(
     certificate must have, instead of the target's. ``authority``: what calls name as ``:authority``, instead of the
     target. ``config``: limits and windows; its ``authority`` and ``scheme`` come from here. ``connect_timeout``:
     seconds until the server's SETTINGS have come. ``backoff``: how long later attempts wait for each other.
-    ``inherit_deadline``: whether calls take over the deadline of the cancel scopes around them. ``observer``: called
-    with "in" or "out" and each HTTP/2 frame of every connection.
+    ``inherit_deadline``: whether calls take over the deadline of the cancel scopes around them. ``credentials``: make
+    metadata for each call: an async function of the service's URL and the method's name; only with TLS, or with
+    ``local_credentials`` where nothing leaves this machine. ``observer``: called with "in" or "out" and each HTTP/2
+    frame of every connection.
 
     Raises ValueError for a target that is none; entering raises `ConnectError` when the first connection fails. Leaving
     cancels the calls that are left, says GOAWAY and closes, within 2 s; an exception of the body comes out as it is.
@@ -59,7 +64,16 @@ def connect(
     )
     name = str(places[0]) if len(places) == 1 else target
     dialer = Targets(places, name=name, tls=context, server_hostname=server_hostname)
-    return Connecting(dialer, settings, connect_timeout, backoff, inherit_deadline=inherit_deadline, observer=observer)
+    return Connecting(
+        dialer,
+        settings,
+        connect_timeout,
+        backoff,
+        inherit_deadline=inherit_deadline,
+        credentials=credentials,
+        local_credentials=local_credentials,
+        observer=observer,
+    )
 
 
 def over_stream(
@@ -70,12 +84,23 @@ def over_stream(
     config: ClientConfig | None,
     connect_timeout: float,
     inherit_deadline: bool,
+    credentials: CallCredentials | None,
+    local_credentials: bool,
     observer: Observer | None,
 ) -> Connecting:
     """See `Channel.over`."""
     settings = dataclasses.replace(config or ClientConfig(), authority=authority, scheme=scheme)
     dialer = OneStream(stream, authority)
-    return Connecting(dialer, settings, connect_timeout, None, inherit_deadline=inherit_deadline, observer=observer)
+    return Connecting(
+        dialer,
+        settings,
+        connect_timeout,
+        None,
+        inherit_deadline=inherit_deadline,
+        credentials=credentials,
+        local_credentials=local_credentials,
+        observer=observer,
+    )
 
 
 class Connecting:
@@ -89,6 +114,8 @@ class Connecting:
         backoff: Backoff | None,
         *,
         inherit_deadline: bool,
+        credentials: CallCredentials | None,
+        local_credentials: bool,
         observer: Observer | None,
     ) -> None:
         self._dialer = dialer
@@ -96,6 +123,8 @@ class Connecting:
         self._timeout = connect_timeout
         self._backoff = backoff or Backoff()
         self._inherit = inherit_deadline
+        self._credentials = credentials
+        self._local_credentials = local_credentials
         self._observer = observer
         self._tasks = Background()
         self._channel: Channel | None = None
@@ -106,7 +135,13 @@ class Connecting:
         connections = Connections(
             self._dialer, self._config, timeout=self._timeout, backoff=self._backoff, observer=self._observer
         )
-        self._channel = Channel(connections, self._config, inherit_deadline=self._inherit)
+        self._channel = Channel(
+            connections,
+            self._config,
+            inherit_deadline=self._inherit,
+            credentials=self._credentials,
+            local_credentials=self._local_credentials,
+        )
         tasks = await self._tasks.__aenter__()
         try:
             await connections.start(tasks)

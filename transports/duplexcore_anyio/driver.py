@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 import anyio
 import anyio.lowlevel
 from anyio.abc import ByteStream, TaskGroup
-from anyio.streams.tls import TLSStream
+from anyio.streams.tls import TLSAttribute, TLSStream
 
 from duplexcore import (
     CallRefused,
@@ -75,6 +75,8 @@ class Driver(Keeper[EngineT]):
     ) -> None:
         super().__init__(engine, peer=peer)
         self.stream = stream
+        tls = stream.extra(TLSAttribute.ssl_object, None)
+        self.peer_certificate = None if tls is None else tls.getpeercert(binary_form=True)
         self._accept = accept
         self._watcher = watcher
         self._arrived: deque[ServerCall] = deque()  # calls that were not handed over yet

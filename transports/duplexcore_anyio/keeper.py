@@ -31,6 +31,8 @@ class Keeper(Generic[EngineT]):
     def __init__(self, engine: EngineT, *, peer: str) -> None:
         self.engine: EngineT = engine
         self.peer = peer
+        #: What the peer has shown in the TLS handshake, DER.
+        self.peer_certificate: bytes | None = None
         #: Makes waiters for the event loop that runs.
         self.new_waiter = waiters()
         self._timer_scope = anyio.CancelScope(shield=True)

@@ -27,10 +27,12 @@ Resp = TypeVar("Resp")
 class ServerCore(CallCore[ServerCall]):
     """One call that a client has opened, and the scope that its handler runs in."""
 
-    __slots__ = ("compress_next", "scope", "trailing_metadata")
+    __slots__ = ("compress_next", "scope", "shutting_down", "trailing_metadata")
 
-    def __init__(self, engine: ServerCall, driver: Keeper[Any]) -> None:
+    def __init__(self, engine: ServerCall, driver: Keeper[Any], shutting_down: anyio.Event) -> None:
         super().__init__(engine, driver)
+        #: Set when the server stops, with grace or without.
+        self.shutting_down = shutting_down
         deadline = engine.deadline
         self.scope = anyio.CancelScope() if deadline is None else anyio.CancelScope(deadline=deadline)
         self.trailing_metadata = Metadata()
@@ -127,6 +129,21 @@ class ServerContext:
         """Whether the call has ended before its handler: the client left, or the deadline passed."""
         engine = self._core.engine  # which hears of the deadline a moment later than the handler's scope
         return engine.ended is not None or (engine.deadline is not None and anyio.current_time() >= engine.deadline)
+
+    @property
+    def shutting_down(self) -> bool:
+        """Whether the server has begun to stop: a call that ends by itself within the grace is not cut off (D-36)."""
+        return self._core.shutting_down.is_set()
+
+    async def wait_shutting_down(self) -> None:
+        """Until the server begins to stop. For a task of the handler, beside the one that reads."""
+        await self._core.shutting_down.wait()
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The certificate that the client has shown, DER; None without TLS, or when it has shown none. It was checked
+        against the ``client_ca`` of `server_tls`; without that no client is asked for one."""
+        return self._core.driver.peer_certificate
 
     @property
     def was_compressed(self) -> bool:

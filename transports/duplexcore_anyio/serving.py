@@ -35,10 +35,12 @@ class ServedConnection:
         engine.observer = observer
         self._router = router
         self._driver = Driver(engine, stream, peer=peer, accept=self._accept)
+        self._shutting_down = anyio.Event()
         self._tasks: TaskGroup | None = None
 
     def shutdown(self, deadline: float) -> None:
         """Drains: no more calls; those that are left at ``deadline`` (absolute) are cut off."""
+        self._shutting_down.set()
         self._driver.shutdown(deadline)
 
     async def run(self) -> None:
@@ -57,7 +59,7 @@ class ServedConnection:
         if isinstance(found, Status):
             call.finish(found)
             return
-        core = ServerCore(call, self._driver)
+        core = ServerCore(call, self._driver, self._shutting_down)
         if found.method.kind in _ONE_REQUEST:
             call.expect_single_request()
         assert self._tasks is not None
