@@ -24,7 +24,7 @@ def sent(bench: ClientBench) -> list[tuple[str, bytes]]:
     return [(frame.brief, b"" if frame.type == raw.HEADERS else frame.payload) for frame in bench.pull()]
 
 
-@pytest.mark.req("RETRY-3", "RETRY-5", "DUP-26")
+@pytest.mark.req("RETRY-3", "DUP-26")
 @pytest.mark.parametrize("half_closed", [True, False])
 @pytest.mark.parametrize("how", ["refused", "goaway"])
 def test_a_call_that_the_server_has_not_taken_is_said_again(how: str, half_closed: bool) -> None:
@@ -127,7 +127,7 @@ def test_what_is_kept_is_bounded(per_call: int, together: int, again: list[bool]
     assert budget.kept == 0
 
 
-@pytest.mark.req("DEAD-7", "RETRY-5")
+@pytest.mark.req("DEAD-7")
 def test_the_remaining_time_is_encoded_anew() -> None:
     first, second = ClientBench(), ClientBench()
     call = started(first, deadline=10.0)

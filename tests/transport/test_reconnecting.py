@@ -435,7 +435,7 @@ async def test_calls_of_every_kind_above_the_last_id_are_started_again(backend: 
 
 
 @on_virtual_time
-@pytest.mark.req("RETRY-3", "RETRY-5")
+@pytest.mark.req("RETRY-3")
 async def test_a_drain_in_the_middle_of_sending_is_not_noticed(backend: str, clock: Any, net: Net) -> None:
     refuse = anyio.Event()
 

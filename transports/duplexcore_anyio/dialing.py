@@ -177,4 +177,6 @@ def _handshake_error(driver: Driver[ClientConnection], target: str, timeout: flo
         return HandshakeError(
             f"{target} closed the connection at once: is it a gRPC endpoint, and does it want TLS? ({driver.reason})"
         )
+    if "going away" in driver.reason:
+        return HandshakeError(f"{target} turned the connection away: {driver.reason}")
     return HandshakeError(f"{target} does not speak HTTP/2: {driver.reason}")
