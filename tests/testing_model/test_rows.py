@@ -190,6 +190,8 @@ ROWS = [
     Row("DUP-35", BOTH + " S.send S>Dp S.abort", "headers", "started CANCELLED local", server_may="R:CANCEL"),
     Row("DUP-35", BOTH + " S.send S>Dp S.abort S>R:CANCEL *", "headers CANCELLED peer", "started CANCELLED local"),
     Row("DUP-35", BOTH + " S.send S.abort", "headers", "started CANCELLED local", server_may="T:CANCELLED"),
+    # Headers that were asked for may go first, or not.
+    Row("DUP-35 STAT-2", UP + " S.headers S.abort", "", "started CANCELLED local", server_may="H T:CANCELLED"),
     Row("DUP-35", UP + " S.abort S>T:CANCELLED S>R:NO_ERROR *", "CANCELLED peer", "started CANCELLED local"),
     Row(
         "DUP-36",
