@@ -72,7 +72,8 @@ class Simulation:
             self.actors += [Reset(side, wires) for side in sides]
             self.actors += [Cut(wire, chooser) for wire in wires]
             self.actors += [Stall(wire) for wire in wires]
-        self._last: Actor | None = None
+        #: Who acts, or acted last.
+        self.last: Actor | None = None
         #: What happened, a label a step.
         self.trace: list[str] = []
         for app in self.clients:
@@ -142,14 +143,14 @@ class Simulation:
         ready = [actor for actor in self.actors if actor.ready()]
         if not ready:
             return False
-        last = self._last
+        last = self.last
         if last in ready and ready[0] is not last:
             ready.remove(last)
             ready.insert(0, last)
         actor = ready[self._chooser.choose(len(ready), "step", ready)] if len(ready) > 1 else ready[0]
         self.trace.append(actor.label)
+        self.last = actor
         actor.act()
-        self._last = actor
         for hook in self._hooks["on_step"]:
             hook()
         return True

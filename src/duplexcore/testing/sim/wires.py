@@ -116,6 +116,11 @@ class Wire(Actor):
     def remaining(self) -> int:
         return len(self._under_way) + 1
 
+    @property
+    def rest_of_frame(self) -> int:
+        """How many bytes of the oldest frame under way have not arrived; only while there is one."""
+        return self._under_way[0].size - self._inside
+
     def act(self) -> None:
         if self.bytes:
             self._deliver(self._portion())
@@ -136,7 +141,7 @@ class Wire(Actor):
     def _portion(self) -> int:
         total = len(self.bytes)
         options = [total]
-        for size in (self._under_way[0].size - self._inside, HEADER if not self._inside else 0, 1):
+        for size in (self.rest_of_frame, HEADER if not self._inside else 0, 1):
             if 0 < size < options[-1]:
                 options.append(size)
         return options[self._chooser.choose(len(options), "bytes", options)] if len(options) > 1 else total
