@@ -66,6 +66,22 @@ def test_only_once_when_the_server_has_refused() -> None:
         benches[1].engine.restart_call(call)
 
 
+@pytest.mark.req("RETRY-3", "DUP-26")
+def test_waiting_in_between_does_not_make_it_once_more() -> None:
+    first, waiting, second = ClientBench(), ClientBench(settings={raw.MAX_STREAMS: 0}), ClientBench()
+    call = started(first)
+    first.pull()
+    first.give(raw.goaway(0))
+    waiting.engine.restart_call(call)
+    waiting.engine.transport_failed("no way", 0.0)
+    assert call.restartable  # nothing of it has left this time
+    second.engine.restart_call(call)
+    second.pull()
+    second.give(raw.goaway(0))
+    assert outcome(call).status.code is StatusCode.UNAVAILABLE
+    assert not call.restartable
+
+
 @pytest.mark.req("RETRY-3", "GOAW-6", "CONN-9")
 def test_as_often_as_needed_while_it_has_not_left() -> None:
     call = None

@@ -39,6 +39,7 @@ class ClientCall(Call):
         "_custom",
         "_foreign",
         "_opened",
+        "_refused",
         "_said",
         "_subtype",
         "initial_metadata",
@@ -73,6 +74,7 @@ class ClientCall(Call):
         self._authority = authority
         self._subtype = subtype
         self._opened = False  # whether the request's headers are framed
+        self._refused = False  # whether they were once before, on a connection whose server did not take the call
         self._foreign: Status | None = None
         self._body = b""
         self._budget = replay  # None: the call is never started again
@@ -115,7 +117,8 @@ class ClientCall(Call):
         self._lane, self._owner = lane, owner
         (self.send_state, self._outbox), self._said = self._said, None
         self._unsent = sum(map(len, self._outbox))
-        self._replay = None if self._opened else Replay(self._budget)
+        self._refused = self._refused or self._opened
+        self._replay = None if self._refused else Replay(self._budget)
         self._opened = False
         self.receive_state = Receive.IDLE
         self.ended = None
