@@ -83,7 +83,7 @@ class Side(Actor):
 
     def act(self) -> None:
         if self._chooser.choose(2, "write", ("all", "a frame")):
-            self.write(max_bytes=0)
+            self.write(max_bytes=1)  # one DATA frame begins within it; within 0 bytes none ever does
             return
         while self.write():
             pass
