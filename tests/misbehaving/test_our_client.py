@@ -15,7 +15,6 @@ from duplexcore.testing.misbehaving import CASES, ServerCase, misbehave
 WHERE = [("asyncio", "plain"), ("trio", "tls")]
 ALSO = [("asyncio", "tls"), ("trio", "plain")]
 THOROUGH = {"goaway", "rst_after_header", "rst_during_data", "rst_after_data", "ping", "max_streams", "close_mid_call"}
-MARKS = {"goaway": [pytest.mark.xfail(reason="a channel is one connection still: it does not reconnect", strict=False)]}
 
 
 def everywhere() -> list[object]:
@@ -24,7 +23,7 @@ def everywhere() -> list[object]:
             case,
             backend,
             link,
-            marks=[pytest.mark.req(case.rules[0]), *MARKS.get(case.name, [])],
+            marks=pytest.mark.req(case.rules[0]),
             id=f"{case.name}-{backend}-{link}",
         )
         for case in CASES.values()
