@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
 import tempfile
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-from anyio.abc import ByteReceiveStream, Process
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from .peers.table import Certificates, Peer, known_fault
+from .processes import LISTENING, Program, run_program
 
 __all__ = ["CASES", "Cell", "Limits", "Matrix", "certificates"]
 
@@ -51,14 +48,11 @@ CASES = (
 )
 #: One of the official names of a server under test: clients must check this one, not the address.
 _HOST = "foo.test.google.fr"
-_LISTENING = re.compile(r"listening on \S*:(\d+)")
 _VERDICT = re.compile(r"(\S+)\s+(passed|failed|skipped)\b")
-#: When a line of a log was written: the same words are to look the same.
-_STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
 #: How duplexcore's client sets what it has to say below a failed case.
 _HEADING = re.compile(r"^(\w+)\s{2,}")
-#: Of a line, and of what is kept of a program's last words.
-_LONGEST, _LINES = 2_000, 12
+#: Of a client's, that wait to be looked at.
+_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,83 +92,6 @@ async def certificates() -> AsyncGenerator[Certificates, None]:
         issued.private_key_pem.write_to_path(made.key)
         made.cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         yield made
-
-
-@dataclass(slots=True)
-class _Program:
-    """A process whose words are read as they come."""
-
-    process: Process
-    #: The last lines of its standard error, for who asks why.
-    said: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
-
-    @property
-    def last_words(self) -> str:
-        return " / ".join(self.said)
-
-    async def ended(self) -> str:
-        """How, once it has."""
-        code = await self.process.wait()
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return f"{how}: {self.last_words}" if self.said else how
-
-
-@asynccontextmanager
-async def _program(
-    command: Sequence[str], variables: dict[str, str], hear: Callable[[str], Awaitable[None]], done: Callable[[], None]
-) -> AsyncGenerator[_Program, None]:
-    """Runs a program; ``hear`` gets each line of its standard output, and of its standard error that the first has
-    not; ``done`` is called at the end of the output. On leaving it is ended."""
-    environ = os.environ | {"PYTHONUNBUFFERED": "1"} | variables
-    process = await anyio.open_process(command, stdin=subprocess.DEVNULL, env=environ)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    program = _Program(process)
-
-    async def read(stream: ByteReceiveStream, heard: bool) -> None:
-        async for line in _lines(stream):
-            if not heard and (words := _STAMP.sub("", line.strip())):
-                program.said.append(words)
-            if heard or _LISTENING.search(line):
-                await hear(line)
-        if heard:
-            done()
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(read, process.stdout, True)
-            tasks.start_soon(read, process.stderr, False)
-            try:
-                yield program
-            finally:
-                tasks.cancel_scope.cancel()
-    finally:
-        with anyio.CancelScope(shield=True):
-            await _end(process)
-
-
-async def _end(process: Process) -> None:
-    """First politely. Not by `Process.terminate`, which may reap a process that has just ended, and then asyncio, which
-    waits for it in a thread, does not know how it ended."""
-    for sign, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)):
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, sign)
-            with anyio.move_on_after(patience):
-                await process.wait()
-    await process.aclose()
-
-
-async def _lines(stream: ByteReceiveStream) -> AsyncGenerator[str, None]:
-    """The lines of a stream, cut where they are very long."""
-    rest = b""
-    async for chunk in stream:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield line[:_LONGEST].decode(errors="replace").rstrip()
-        rest = rest[:_LONGEST]
-    if rest:
-        yield rest.decode(errors="replace").rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,19 +165,19 @@ class _Column:
         return []
 
     @asynccontextmanager
-    async def _serving(self) -> AsyncGenerator[tuple[_Program, int, str], None]:
+    async def _serving(self) -> AsyncGenerator[tuple[Program, int, str], None]:
         """The server's program and its port, once it listens; or why it does not."""
         port, fault, up = 0, "", anyio.Event()
 
         async def hear(line: str) -> None:
             nonlocal port
-            if not port and (found := _LISTENING.search(line)):
+            if not port and (found := LISTENING.search(line)):
                 port = int(found[1])
                 up.set()
 
         command = [*self.server.command("server", self.matrix.folder, self.certificates), "--port=0"]
         limit = self.matrix.limits.start
-        async with _program(command, self.server.environ("server", self.matrix.folder), hear, up.set) as program:
+        async with run_program(command, self.server.environ("server", self.matrix.folder), hear, up.set) as program:
             with anyio.move_on_after(limit) as scope:
                 await up.wait()
                 if not port:
@@ -347,14 +264,14 @@ class _Pair:
                 self._add(left.pop(0), "failed", why)
         return left
 
-    def _late(self, program: _Program) -> str:
+    def _late(self, program: Program) -> str:
         words = f": {program.last_words}" if program.said else ""
         return f"no end within {self.column.matrix.limits.case:g} s{words}"
 
     @asynccontextmanager
     async def _started(
         self, cases: Sequence[str]
-    ) -> AsyncGenerator[tuple[_Program, MemoryObjectReceiveStream[str]], None]:
+    ) -> AsyncGenerator[tuple[Program, MemoryObjectReceiveStream[str]], None]:
         """The client's program, and the lines that it says, none of them empty."""
         folder = self.column.matrix.folder
         command = self.client.command("client", folder, self.column.certificates)
@@ -366,7 +283,7 @@ class _Pair:
                 await send.send(line)
 
         with send, receive:
-            async with _program(
+            async with run_program(
                 [*command, *address], self.client.environ("client", folder), hear, send.close
             ) as program:
                 yield program, receive

@@ -35,6 +35,8 @@ class Peer:
     #: The commands, to which the official flags are added.
     server: tuple[str, ...]
     client: tuple[str, ...]
+    #: Its client as `programs/observing.py` runs it; empty: there is none.
+    observer: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     server_variables: Mapping[str, str] = field(default_factory=dict)
     server_tls: tuple[str, ...] = ("--use_tls", "--tls_cert_file={cert}", "--tls_key_file={key}")
@@ -50,8 +52,13 @@ class Peer:
     ours: bool = False
 
     def command(self, side: str, folder: Path, certificates: Certificates | None) -> list[str]:
-        """The command of ``"server"`` or ``"client"``, but for ports and cases; TLS with ``certificates``."""
-        parts, tls = (self.server, self.server_tls) if side == "server" else (self.client, self.client_tls)
+        """The command of ``"server"``, ``"client"`` or ``"observer"``, but for ports and cases; TLS with
+        ``certificates``."""
+        parts, tls = {
+            "server": (self.server, self.server_tls),
+            "client": (self.client, self.client_tls),
+            "observer": (self.observer, ()),
+        }[side]
         values = self._values(folder)
         if certificates is not None:
             parts += tls
@@ -89,6 +96,7 @@ def _ours(name: str, backend: str, *modules: str) -> Peer:
         environment=ThisPython(name, modules),
         server=(*command, "server", f"--backend={backend}"),
         client=(*command, "client", f"--backend={backend}"),
+        observer=(sys.executable, "{programs}/duplexcore_peer.py", "observe") if backend == "asyncio" else (),
         server_tls=("--use_tls", "--cert={cert}", "--key={key}"),
         client_tls=("--use_tls", "--ca={ca}", "--server_host_override={name}"),
         ours=True,
@@ -108,6 +116,7 @@ def _python(
         environment=environment,
         server=(*command, "server"),
         client=(*command, "client"),
+        observer=(*command, "observe"),
         server_lacks=server_lacks,
         server_faults=server_faults or {},
     )

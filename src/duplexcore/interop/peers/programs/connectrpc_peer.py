@@ -65,6 +65,17 @@ def from_headers(headers: Any) -> list[tuple[str, Any]]:
     return [(key, from_header(key, value)) for key, value in headers.allitems() if key in ours]
 
 
+def received(headers: Any) -> list[tuple[str, Any]]:
+    """Of a response: all, and what is no base64 as it came."""
+    pairs: list[tuple[str, Any]] = []
+    for key, value in headers.allitems():
+        try:
+            pairs.append((key, from_header(key, value)))
+        except ValueError:
+            pairs.append((key, value))
+    return pairs
+
+
 # -- client ------------------------------------------------------------------------------------------------------------
 
 
@@ -82,8 +93,16 @@ class Channel:
             for packed in (False, True)
         }
 
-    async def unary(self, method: Method, request: Any, *, metadata: Any = (), compress: bool | None = None) -> Result:
-        call = self._call(method, metadata, None, self._clients[bool(compress)])
+    async def unary(
+        self,
+        method: Method,
+        request: Any,
+        *,
+        metadata: Any = (),
+        compress: bool | None = None,
+        timeout: float | None = None,
+    ) -> Result:
+        call = self._call(method, metadata, timeout, self._clients[bool(compress)])
         await call.send(request)
         response = await call.receive()
         result = await call.end()
@@ -136,7 +155,7 @@ class Call:
                 result = Result(NUMBERS[error.code], error.message)
             finally:
                 self._responses.put_nowait(None)
-        result.initial, result.trailing = from_headers(metadata.headers), from_headers(metadata.trailers)
+        result.initial, result.trailing = received(metadata.headers), received(metadata.trailers)
         return result
 
     async def _queued(self) -> AsyncIterator[Any]:

@@ -28,9 +28,17 @@ class Channel:
         )
         return started(*request, metadata=grpc.aio.Metadata(*self._additional, *metadata), **more)
 
-    async def unary(self, method: Method, request: Any, *, metadata: Any = (), compress: bool | None = None) -> Result:
+    async def unary(
+        self,
+        method: Method,
+        request: Any,
+        *,
+        metadata: Any = (),
+        compress: bool | None = None,
+        timeout: float | None = None,
+    ) -> Result:
         compression = {None: None, True: grpc.Compression.Gzip, False: grpc.Compression.NoCompression}[compress]
-        call = self._start(method, request, metadata=metadata, compression=compression)
+        call = self._start(method, request, metadata=metadata, compression=compression, timeout=timeout)
         result = await _ended(call)
         result.response = await call if result.code == 0 else None
         return result

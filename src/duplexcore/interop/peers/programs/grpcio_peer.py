@@ -31,10 +31,18 @@ class Channel:
             response_deserializer=method.response.FromString,
         )
 
-    async def unary(self, method: Method, request: Any, *, metadata: Any = (), compress: bool | None = None) -> Result:
+    async def unary(
+        self,
+        method: Method,
+        request: Any,
+        *,
+        metadata: Any = (),
+        compress: bool | None = None,
+        timeout: float | None = None,
+    ) -> Result:
         compression = {None: None, True: grpc.Compression.Gzip, False: grpc.Compression.NoCompression}[compress]
         future = self._callable(method).future(
-            request, metadata=[*self._additional, *metadata], compression=compression
+            request, metadata=[*self._additional, *metadata], compression=compression, timeout=timeout
         )
         result = _ended(future)
         result.response = future.result() if result.code == 0 else None
@@ -238,4 +246,4 @@ def serve(flags: Flags) -> None:
 
 
 if __name__ == "__main__":
-    official.main(f"grpcio {grpc.__version__}", serve=serve, connect=connect, lacks=LACKS)
+    official.main(f"grpcio {grpc.__version__}", serve=serve, connect=connect, lacks=LACKS, blocking=True)

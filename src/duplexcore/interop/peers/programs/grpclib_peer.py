@@ -48,25 +48,55 @@ class Channel:
     def __init__(self, channel: grpclib.client.Channel, additional: list[tuple[str, str]]) -> None:
         self._channel, self._additional = channel, additional
 
-    async def unary(self, method: Method, request: Any, *, metadata: Any = (), compress: bool | None = None) -> Result:
-        call = await self.stream(method, metadata=metadata)
-        await call.send(request, compress=compress)
-        response = await call.receive()
-        result = await call.end()
-        result.response = response
+    async def unary(
+        self,
+        method: Method,
+        request: Any,
+        *,
+        metadata: Any = (),
+        compress: bool | None = None,
+        timeout: float | None = None,
+    ) -> Result:
+        stream = self._open(method, metadata, timeout)
+        result = Result(0)
+        try:
+            async with stream:
+                await stream.send_message(request, end=True)
+                result.response = await stream.recv_message()
+        except _STATUSES as error:
+            result = _status(error)
+        result.initial, result.trailing = _metadata(stream)
         return result
 
     async def stream(self, method: Method, *, metadata: Any = (), timeout: float | None = None) -> Call:
-        callable_ = METHODS[method.kind](self._channel, method.path, method.request, method.response)
-        call = Call(callable_.open(timeout=timeout, metadata=[*self._additional, *metadata]))
+        call = Call(self._open(method, metadata, timeout))
         await call.begin()
         return call
+
+    def _open(self, method: Method, metadata: Any, timeout: float | None) -> Any:
+        callable_ = METHODS[method.kind](self._channel, method.path, method.request, method.response)
+        return callable_.open(timeout=timeout, metadata=[*self._additional, *metadata])
+
+
+#: TimeoutError is how the library says that the deadline has passed.
+_STATUSES = (GRPCError, TimeoutError)
+
+
+def _status(error: BaseException) -> Result:
+    if isinstance(error, GRPCError):
+        return Result(error.status.value, error.message or "")
+    return Result(official.DEADLINE_EXCEEDED, "the deadline has passed")
+
+
+def _metadata(stream: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
+    return list((stream.initial_metadata or {}).items()), list((stream.trailing_metadata or {}).items())
 
 
 class Call:
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._failure: Result | None = None
+        self._left = False
 
     async def begin(self) -> None:
         await self._stream.__aenter__()
@@ -78,11 +108,21 @@ class Call:
             return None
         try:
             return await action()
-        except GRPCError as error:
-            self._failure = Result(error.status.value, error.message or "")
-        except TimeoutError:  # how the library says that the deadline has passed
-            self._failure = Result(official.DEADLINE_EXCEEDED, "the deadline has passed")
+        except _STATUSES as error:
+            self._failure = _status(error)
+        except Exception as error:
+            try:
+                await self._leave(error)  # as the end of `async with`, it may find a status
+            except GRPCError as status:
+                self._failure = _status(status)
+            else:
+                raise
         return None
+
+    async def _leave(self, error: Exception | None) -> None:
+        if not self._left:
+            self._left = True
+            await self._stream.__aexit__(type(error) if error else None, error, None)
 
     async def send(self, message: Any, *, compress: bool | None = None) -> None:
         await self._watched(lambda: self._stream.send_message(message))
@@ -104,10 +144,9 @@ class Call:
             await self._watched(self._stream.recv_initial_metadata)
         await self._watched(self._stream.recv_trailing_metadata)
         result = self._failure or Result(0)
-        result.initial = list((self._stream.initial_metadata or {}).items())
-        result.trailing = list((self._stream.trailing_metadata or {}).items())
-        error = None if self._failure is None else GRPCError(Status.UNKNOWN)  # it is known: do not look again
-        await self._stream.__aexit__(type(error) if error else None, error, None)
+        result.initial, result.trailing = _metadata(self._stream)
+        # A failure is known: it need not look for one.
+        await self._leave(None if self._failure is None else GRPCError(Status.UNKNOWN))
         return result
 
 

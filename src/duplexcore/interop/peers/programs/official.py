@@ -175,7 +175,13 @@ class Peer(Protocol):
     """A channel of the library that is shown. ``metadata`` is pairs, the values of ``-bin`` keys bytes."""
 
     async def unary(
-        self, method: Method, request: Any, *, metadata: Any = (), compress: bool | None = None
+        self,
+        method: Method,
+        request: Any,
+        *,
+        metadata: Any = (),
+        compress: bool | None = None,
+        timeout: float | None = None,
     ) -> Result: ...
     async def stream(self, method: Method, *, metadata: Any = (), timeout: float | None = None) -> Call: ...
 
@@ -492,7 +498,9 @@ class Flags(argparse.Namespace):
     soak_overall_timeout_seconds: int
     soak_request_size: int
     soak_response_size: int
-    # of both
+    # of an observer
+    jobs: str
+    # of all
     use_tls: bool
     connect: Connect
 
@@ -546,25 +554,42 @@ def _parser(library: str) -> argparse.ArgumentParser:
     client.add_argument("--soak_overall_timeout_seconds", type=int, default=10)
     client.add_argument("--soak_request_size", type=int, default=LARGE_REQUEST)
     client.add_argument("--soak_response_size", type=int, default=LARGE_RESPONSE)
+    observer = sides.add_parser("observe", help="say what the client makes of servers that misbehave")
+    observer.add_argument("--server_host", default="127.0.0.1")
+    observer.add_argument("--jobs", required=True, metavar="FILE", help="see observing.py")
+    observer.set_defaults(server_host_override="", use_tls=False, ca_file="", additional_metadata=[])
     return parser
 
 
 def main(
-    library: str, *, serve: Callable[[Flags], None], connect: Connect, lacks: Mapping[str, str] | None = None
+    library: str,
+    *,
+    serve: Callable[[Flags], None] | None,
+    connect: Connect,
+    lacks: Mapping[str, str] | None = None,
+    blocking: bool = False,
 ) -> None:
-    """The program of a peer. ``lacks``: case -> why its client can not do it.
+    """The program of a peer. ``lacks``: case -> why its client can not do it; ``blocking``: its calls block; ``serve``:
+    None where only its client is shown.
 
     Exit 0: no case failed; 1: one did; 2: wrong use."""
     parser = _parser(library)
     flags = parser.parse_args(namespace=Flags())
     if flags.side == "server":
+        if serve is None:
+            parser.error("there is no server here")
         with contextlib.suppress(KeyboardInterrupt):
             serve(flags)
+        return
+    flags.connect = connect
+    if flags.side == "observe":
+        import observing
+
+        asyncio.run(observing.observe(observing.asked(flags), flags, blocking=blocking))
         return
     names = list(CASES) if flags.test_case == "all" else flags.test_case.split(",")
     if unknown := [name for name in names if name not in CASES]:
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
-    flags.connect = connect
     sys.exit(asyncio.run(_run(names, flags, lacks or {})))
 
 
