@@ -371,12 +371,3 @@ WRONG += [
     )
     for case in ("rpc_soak", "channel_soak")
 ]
-WRONG.append(
-    Wrong(
-        "long_lived_channel",
-        "leaves-when-it-is-quiet",
-        "UnaryCall 2 of 5.*expected OK.*came UNAVAILABLE",
-        config=ServerConfig(max_connection_idle=0.01),
-        options={"channel_life": 2.0},
-    )
-)

@@ -1,5 +1,6 @@
 """`duplexcore.testing.link`: raw frames over real sockets, in both roles, with a deadline on everything."""
 
+import socket
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -114,5 +115,7 @@ async def test_what_cannot_be_read_ends_the_link_in_words() -> None:
 
 
 async def test_nobody_there_is_an_oserror() -> None:
-    with pytest.raises(OSError):
-        await dial("127.0.0.1", 1, timeout=2)
+    with socket.socket() as bound:  # so that nobody else listens there
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(OSError):
+            await dial("127.0.0.1", bound.getsockname()[1], timeout=2)

@@ -167,7 +167,7 @@ async def _long_lived_channel(run: CaseRun) -> None:
     pause = run.options.channel_life / (LONG_LIVED_CALLS - 1)
     async with run.service() as service:
         for number in range(1, LONG_LIVED_CALLS + 1):
-            run.doing = f"UnaryCall {number} of {LONG_LIVED_CALLS} on one connection, {pause:g} s apart"
+            run.doing = f"UnaryCall {number} of {LONG_LIVED_CALLS} on one channel, {pause:g} s apart"
             result = await service.unary(large())
             expect.body(f"the response of call {number}", result.response.payload, LARGE_RESPONSE, rule="FLOW-4")
             if number < LONG_LIVED_CALLS:
@@ -193,8 +193,8 @@ CASES = (
     ),
     Case(
         "long_lived_channel",
-        "a connection serves calls with silence between them (--channel_life_seconds)",
-        ("GOAW-3",),
+        "a channel serves calls with silence between them (--channel_life_seconds)",
+        ("GOAW-3", "CHAN-4"),
         _long_lived_channel,
         _life_limit,
     ),
