@@ -1,15 +1,20 @@
-"""What may happen to a connection besides its calls: it is shut down, it stalls, it is cut off."""
+"""What may happen to a connection besides its calls: shutdowns, other settings, stalls, ends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+
+from duplexcore import ServerConfig
 
 from .choosing import Chooser
 from .sides import Side
 from .steps import Actor, StepKind
 from .wires import Wire
 
-__all__ = ["Cut", "Leaver", "Reset", "Stall"]
+__all__ = ["Cut", "Leaver", "Reset", "Stall", "Tuner"]
+
+SETTINGS = 4
+MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 3, 4
 
 
 class Leaver(Actor):
@@ -33,6 +38,54 @@ class Leaver(Actor):
         grace = graces[self._chooser.choose(2, "grace", graces)]
         side.engine.shutdown(deadline=None if grace is None else side.now + grace)
         side.touched()
+
+
+class Tuner(Actor):
+    """A side changes a setting, and later back: its initial window (RFC 9113 section 6.9.2), or a server the streams
+    that it allows.
+
+    Our engine never does that, other peers may: the frames are made here.
+    """
+
+    __slots__ = ("_back", "_chooser", "_done", "_side", "_wire")
+
+    def __init__(self, side: Side, chooser: Chooser) -> None:
+        super().__init__(f"{side.name} settings", StepKind.WIRE)
+        self._side = side
+        self._wire = side.wire
+        self._chooser = chooser
+        self._back: tuple[int, int] | None = None
+        self._done = False
+
+    def ready(self) -> bool:
+        return not self._done and self._side.closed is None and not self._wire.ended
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {'change back' if self._back else 'change'}"
+
+    def act(self) -> None:
+        if self._back is not None:
+            self._done = True
+            self._tell(*self._back)
+            return
+        config = self._side.engine.config
+        window = config.stream_window
+        options = [(INITIAL_WINDOW_SIZE, 0, window), (INITIAL_WINDOW_SIZE, window // 2, window)]
+        if isinstance(config, ServerConfig):
+            options.append((MAX_CONCURRENT_STREAMS, 1, config.max_concurrent_calls))
+        setting, value, usual = options[self._chooser.choose(len(options), "settings", options)]
+        self._back = setting, usual
+        self._tell(setting, value)
+
+    def restore(self) -> None:
+        """What was changed is changed back."""
+        if self._back is not None and self.ready():
+            self.act()
+
+    def _tell(self, setting: int, value: int) -> None:
+        payload = setting.to_bytes(2, "big") + value.to_bytes(4, "big")
+        self._wire.carry(len(payload).to_bytes(3, "big") + bytes((SETTINGS, 0)) + bytes(4) + payload)
 
 
 class Stall(Actor):

@@ -16,7 +16,7 @@ from duplexcore import ClientConfig, ServerCall, ServerConfig
 
 from .apps import App, ClientApp, ServerApp
 from .choosing import Chooser
-from .disturbances import Cut, Leaver, Reset, Stall
+from .disturbances import Cut, Leaver, Reset, Stall, Tuner
 from .pairs import introduced
 from .scripts import CallScript
 from .sides import Clock, Side
@@ -34,8 +34,8 @@ MAX_STEPS = 20_000
 class Scenario:
     """What a simulation is about; all else is choice.
 
-    ``clocks``: what each side's clock shows at the start. ``leaves``: whether the sides may shut down. ``faults``:
-    whether the transport may stall, end and break.
+    ``clocks``: what each side's clock shows at the start. ``leaves``: whether the sides may shut down. ``tunes``:
+    whether their settings may change. ``faults``: whether the transport may stall, end and break.
     """
 
     calls: Sequence[CallScript] = (CallScript(requests=(3,), responses=(3,)),)
@@ -43,6 +43,7 @@ class Scenario:
     server: ServerConfig = field(default_factory=ServerConfig)
     clocks: tuple[float, float] = (0.0, 0.0)
     leaves: bool = False
+    tunes: bool = False
     faults: bool = False
 
 
@@ -68,6 +69,8 @@ class Simulation:
         sides, wires = (self.client, self.server), (self.up, self.down)
         if scenario.leaves:
             self.actors += [Leaver(side, chooser) for side in sides]
+        self._tuners = [Tuner(side, chooser) for side in sides] if scenario.tunes else []
+        self.actors += self._tuners
         if scenario.faults:
             self.actors += [Reset(side, wires) for side in sides]
             self.actors += [Cut(wire, chooser) for wire in wires]
@@ -158,6 +161,8 @@ class Simulation:
     def settle(self) -> None:
         """The second phase."""
         self.up.clogged = self.down.clogged = False
+        for tuner in self._tuners:
+            tuner.restore()
         for _ in range(2):
             self._let_finish()
             for app in self.clients:

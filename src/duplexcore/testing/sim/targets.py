@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .choosing import Chooser
+from .configurations import capped, draw_configurations
 from .properties import ALL, COSTLY, Property
 from .scripts import draw_script
 from .simulation import Scenario, Simulation
@@ -20,14 +21,15 @@ class EngineOptions:
     """What runs of the engine contain. Raises ValueError for values that can not be.
 
     ``calls``: on one connection, at most; ``messages``: each way, at most. ``endings``: cancels, deadlines, aborts;
-    ``leaves``: shutdowns; ``faults``: stalls, ends and breaks of the transport; ``costly``: the properties that look at
-    copies of the engines, too.
+    ``leaves``: shutdowns; ``settings``: small windows, and settings that change; ``faults``: stalls, ends and breaks of
+    the transport; ``costly``: the properties that look at copies of the engines, too.
     """
 
     calls: int = 4
     messages: int = 3
     endings: bool = True
     leaves: bool = True
+    settings: bool = True
     faults: bool = True
     costly: bool = False
 
@@ -67,4 +69,8 @@ class EngineTarget:
         count = 1 + (chooser.choose(len(counts), "calls", counts) if len(counts) > 1 else 0)
         scripts = [draw_script(chooser, max_messages=options.messages, endings=options.endings) for _ in range(count)]
         scenario = Scenario(calls=tuple(scripts), leaves=options.leaves, faults=options.faults)
+        if options.settings:
+            client, server = draw_configurations(chooser)
+            calls = [capped(script, client.stream_window) for script in scripts]
+            scenario = replace(scenario, calls=calls, client=client, server=server, tunes=True)
         return Simulation(scenario, chooser, [*self._watchers(), *(one() for one in options.properties)])
