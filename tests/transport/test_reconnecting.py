@@ -10,11 +10,12 @@ from functools import partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 import trio.testing
 from anyio.abc import ByteStream
 
-from duplexcore import ClientConfig, ErrorCode, FrameType, RpcError, ServerConfig, StatusCode
+from duplexcore import ClientConfig, ErrorCode, Frame, FrameType, RpcError, ServerConfig, StatusCode
 from duplexcore.testing import raw
 from duplexcore_anyio import (
     Backoff,
@@ -329,6 +330,32 @@ async def test_closing_ends_what_waits(backend: str, clock: Any, net: Net) -> No
             await channel.unary(HELLO, b"")
 
 
+@pytest.mark.req("CHAN-11")
+async def test_closing_in_the_moment_in_which_it_is_ready(caplog: pytest.LogCaptureFixture) -> None:
+    class CloseAtSettings:
+        armed = False
+
+        def __call__(self, direction: str, frame: Frame) -> None:
+            if self.armed and (direction, frame.type) == ("in", FrameType.SETTINGS):
+                self.armed = False
+                tasks.start_soon(channel.aclose)
+
+    observer = CloseAtSettings()
+    async with anyio.create_task_group() as tasks, serve(four_kinds(), "127.0.0.1:0") as first:
+        address = first.addresses[0]
+        async with connect(address, observer=observer) as channel:
+            await first.stop()
+            await channel.wait_for_state_change(READY)
+            async with serve(four_kinds(), address):
+                observer.armed = True
+                with pytest.raises(RpcError) as caught:
+                    await channel.unary(HELLO, b"")
+                assert caught.value.code is StatusCode.CANCELLED
+                assert await channel.wait_closed()
+    assert channel.state is SHUTDOWN
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 @on_virtual_time
 @pytest.mark.req("CHAN-6", "CHAN-12", "RETRY-3")
 async def test_what_was_said_while_waiting_is_sent_in_order(backend: str, clock: Any, net: Net) -> None:
@@ -626,6 +653,33 @@ async def test_the_first_that_is_ready_wins(
         assert channel.peer == "10.0.0.2:1"
         await four_calls(channel)
         await closed.wait()  # the loser is let go
+
+
+@on_virtual_time
+@pytest.mark.req("CHAN-4", "CHAN-9")
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_winner_that_is_lost_in_the_moment_in_which_it_wins(
+    backend: str, clock: Any, net: Net, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    """Whenever that is: the channel is not READY without a connection."""
+
+    async def behave(stream: ByteStream) -> None:
+        await stream.send(SETTINGS)
+        for _ in range(turns):
+            await anyio.lowlevel.checkpoint()
+        await stream.send(raw.goaway(0))
+        await anyio.sleep_forever()
+
+    named(monkeypatch, "10.0.0.1", "10.0.0.2")
+    net.behind = {"10.0.0.1": 10.0, "10.0.0.2": served(unused_timeout=1.0)}
+    async with net.running(), connect("many.example:1", backoff=steady()) as channel:
+        await channel.wait_for_state_change(READY)
+        net.behind["10.0.0.2"] = behave
+        async with channel.duplex(TALK) as call:
+            await anyio.sleep(0.1)
+            call.cancel()  # nobody wants a connection any more when there is one
+        await anyio.sleep(0.9)
+        assert channel.state is not READY
 
 
 @on_virtual_time

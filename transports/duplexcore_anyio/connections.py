@@ -202,14 +202,18 @@ class Connections:
                 began, delay = anyio.current_time(), self._backoff.delay(failures)
                 timeout = max(delay, self._timeout)
                 try:
-                    self._connected(await self._attempt(began + timeout, timeout))
+                    driver = await self._attempt(began + timeout, timeout)
                 except ConnectError as error:
-                    self._failed(str(error))
+                    reason = str(error)
                 except Exception as error:  # noqa: BLE001 - a defect; the channel lives on
                     LOGGER.exception("connecting to %s failed", shown(self._dialer.name))
-                    self._failed(f"internal error: {type(error).__name__}")
+                    reason = f"internal error: {type(error).__name__}"
                 else:
+                    self._connected(driver)
                     return
+                if self.state is ChannelState.SHUTDOWN:  # closed in the moment in which it failed
+                    return
+                self._failed(reason)
                 failures += 1
                 await anyio.sleep_until(began + delay)
 
@@ -237,10 +241,15 @@ class Connections:
         return await first_ready(addresses, one)
 
     def _connected(self, driver: Driver[ClientConnection]) -> None:
+        if self.state is ChannelState.SHUTDOWN:  # closed in the moment in which it was ready
+            driver.close()
+            return
         self._connecting = None
         self._connected_at = anyio.current_time()
         self._current, self._refusing = driver, None
         self._turn(ChannelTurn.CONNECTED)
+        if driver.engine.state is not ConnectionState.READY:  # its server left at once: nobody was told of that
+            self._lost(driver)
         self._lobby.clear("the connection was lost at once")
 
     def _failed(self, reason: str) -> None:
