@@ -64,7 +64,7 @@ def test_what_is_no_case_file_is_told(tmp_path: Path, content: str, says: str) -
         ({"tape": ["x"]}, "more than numbers"),
         ({"options": {"nonsense": 1}}, "of another version"),
         ({"options": {"calls": 0}}, "must be from 1 to 100"),
-        ({"target": "other:Service"}, "only the command that made it can run"),
+        ({"target": "other:Service"}, "but there is no module 'other' here"),
     ],
 )
 def test_a_damaged_case_is_told(tmp_path: Path, change: dict[str, object], says: str) -> None:

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from duplexcore import __version__
 
 from .console import Console
+from .fuzz_app import fuzz
 from .http2_app import http2
 from .interop_app import interop
 from .matrix_app import matrix, peers
@@ -61,6 +62,10 @@ def command() -> None:
     See how a gRPC server, of any implementation, takes odd and hostile bytes
         duplexcore probe localhost:50051
 
+    \b
+    Find what goes wrong in one order of things out of many, and see it as a picture
+        duplexcore fuzz run engine
+
     Each command explains itself: duplexcore demo --help
     """
 
@@ -70,6 +75,7 @@ interop.add_command(peers)
 interop.add_command(matrix)
 command.add_command(interop)
 command.add_command(probe)
+command.add_command(fuzz)
 
 
 @command.command()

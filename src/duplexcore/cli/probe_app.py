@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +13,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from .addresses import is_here, parsed
 from .console import Console
 from .problems import Problem, check_writable, run, write
 
@@ -139,8 +138,8 @@ def probe(
         raise click.UsageError("HOST:PORT is missing")
     if server_name and not (tls or ca):
         raise click.UsageError("--server-name is for --tls")
-    host, port = _parsed(address)
-    if not (i_may_test_this_target or _is_here(host)):
+    host, port = parsed(address)
+    if not (i_may_test_this_target or is_here(host)):
         raise click.UsageError(
             f"{host} is not this machine, and the probe sends hostile bytes: --i-may-test-this-target says that you may"
         )
@@ -186,29 +185,6 @@ class _NotAsked(Problem):
 
 
 # --- what was asked ---------------------------------------------------------------------------------------------------
-
-
-def _parsed(address: str) -> tuple[str, int]:
-    if "://" in address:
-        raise click.UsageError(f"{address!r} is a URL: use HOST:PORT, and --tls where TLS is spoken")
-    if address.startswith("unix:"):
-        return address, 0
-    host, colon, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-        raise click.UsageError(f"{address!r} is not HOST:PORT")
-    return host, int(port)
-
-
-def _is_here(host: str) -> bool:
-    """Whether all addresses of a host are loopback ones; a name that has none is left to the connecting to tell."""
-    if host.startswith("unix:"):
-        return True
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return True
-    return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
 
 
 def _message(text: str) -> bytes:

@@ -18,7 +18,7 @@ __all__ = ["Finding", "hunt", "seeds"]
 class Finding:
     """A fault: which property does not hold, the seed that led to it, and the smallest tape that does.
 
-    ``runs``: how many runs came before it; ``steps``: how many choices the run with the seed had.
+    ``runs``: in the how manyth run it was found; ``choices``: how many the run with the seed had.
     """
 
     number: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .recording import Entry, Kind
+from .swapping import Race
 
 __all__ = ["mermaid", "text"]
 
@@ -12,43 +13,72 @@ WIDTH = 46
 #: In the middle of a text picture: which way a frame goes.
 ARROWS = {"client": "─▶", "server": "◀─"}
 PARTICIPANTS = (("CA", "client app"), ("C", "client engine"), ("S", "server engine"), ("SA", "server app"))
+#: What would mean something to Mermaid.
+ENTITIES = str.maketrans({"#": "#35;", ";": "#59;", "\n": " "})
+#: Behind the number of a step that is one of the two of a race.
+MARK = "»"
 
 
-def text(entries: Iterable[Entry]) -> str:
-    """Two columns, the client's and the server's; a frame stands where it sets out and again where it arrives."""
+def text(entries: Iterable[Entry], *, race: Race | None = None, handshake: bool = True) -> str:
+    """Two columns, the client's and the server's; a frame stands where it sets out and again where it arrives.
+
+    The steps of ``race`` are marked. Without ``handshake`` it begins with the first step.
+    """
+    marked = (race.first, race.second) if race else ()
     lines = [f"{'step':>4}  {'client':<{WIDTH}}  server"]
     for entry in entries:
+        if not (entry.step or handshake):
+            continue
         told = _told(entry)
         left, right = (told, "") if entry.side == "client" else ("", told)
-        lines.append(f"{entry.step:>4}  {left[:WIDTH]:<{WIDTH}}  {right}".rstrip())
+        mark = MARK if entry.step in marked else " "
+        lines.append(f"{entry.step:>4}{mark} {left[:WIDTH]:<{WIDTH}}  {right}".rstrip())
     return "\n".join(lines) + "\n"
 
 
-def mermaid(entries: Iterable[Entry], *, title: str = "") -> str:
-    """A sequence diagram; a frame is an arrow at the moment at which it arrives, one that never does has a cross."""
-    kept = [entry for entry in entries if entry.kind is not Kind.STEP]
+def mermaid(
+    entries: Iterable[Entry], *, title: str = "", race: Race | None = None, fault: str = "", handshake: bool = True
+) -> str:
+    """A sequence diagram; a frame is an arrow at the moment at which it arrives, one that never does has a cross.
+
+    The steps of ``race`` stand on a coloured ground, ``fault`` at the end.
+    """
+    kept = [entry for entry in entries if entry.step or handshake]
     arrived = {entry.number for entry in kept if entry.kind is Kind.ARRIVED}
-    lines = [f"---\ntitle: {title}\n---"] if title else []
+    marked = (race.first, race.second) if race else ()
+    lines = [f"---\ntitle: {_escaped(title)}\n---"] if title else []
     lines.append("sequenceDiagram")
     lines += [f"  participant {short} as {name}" for short, name in PARTICIPANTS]
+    inside = 0
     for entry in kept:
-        engine, app, other = ("C", "CA", "S") if entry.side == "client" else ("S", "SA", "C")
-        call = "" if entry.call is None else f"{entry.call}: "
-        what = _escaped(f"{call}{entry.text}")
-        match entry.kind:
-            case Kind.COMMAND:
-                lines.append(f"  {app}->>{engine}: {what}")
-            case Kind.EVENT:
-                lines.append(f"  {engine}-->>{app}: {what}")
-            case Kind.FRAMED if entry.number not in arrived:
-                lines.append(f"  {engine}-x{other}: {what}")
-            case Kind.ARRIVED:
-                lines.append(f"  {other}->>{engine}: {what}")
-            case Kind.ENDED | Kind.TIMEOUT | Kind.LOST:
-                lines.append(f"  Note over {engine}: {what}")
-            case _:
-                pass
+        if inside and entry.step != inside:
+            lines.append("  end")
+            inside = 0
+        if entry.step in marked and not inside:
+            inside = entry.step
+            lines += ["  rect rgb(255, 236, 179)", f"  Note over CA,SA: race: step {inside}"]
+        lines += _arrow(entry, arrived)
+    if inside:
+        lines.append("  end")
+    if fault:
+        lines.append(f"  Note over CA,SA: {_escaped(fault)}")
     return "\n".join(lines) + "\n"
+
+
+def _arrow(entry: Entry, arrived: set[int | None]) -> list[str]:
+    engine, app, other = ("C", "CA", "S") if entry.side == "client" else ("S", "SA", "C")
+    what = _escaped(f"{'' if entry.call is None else f'{entry.call}: '}{entry.text}")
+    match entry.kind:
+        case Kind.COMMAND:
+            return [f"  {app}->>{engine}: {what}"]
+        case Kind.EVENT:
+            return [f"  {engine}-->>{app}: {what}"]
+        case Kind.FRAMED:
+            return [] if entry.number in arrived else [f"  {engine}-x{other}: {what}"]
+        case Kind.ARRIVED:
+            return [f"  {other}->>{engine}: {what}"]
+        case Kind.ENDED | Kind.TIMEOUT | Kind.LOST:
+            return [f"  Note over {engine}: {what}"]
 
 
 def _told(entry: Entry) -> str:
@@ -64,9 +94,9 @@ def _told(entry: Entry) -> str:
             return f"{call}   {entry.text} arrives"
         case Kind.ENDED:
             return f"{call}** ends: {entry.text}"
-        case Kind.TIMEOUT | Kind.LOST | Kind.STEP:
+        case Kind.TIMEOUT | Kind.LOST:
             return f"{call}-- {entry.text}"
 
 
 def _escaped(what: str) -> str:
-    return what.replace("#", "#35;").replace(";", "#59;").replace("\n", " ")
+    return what.translate(ENTITIES)

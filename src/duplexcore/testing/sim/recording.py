@@ -1,10 +1,10 @@
-"""What happened in a run, entry by entry: for traces, pictures and case files."""
+"""What happened in a run, entry by entry and step by step: for traces, pictures and case files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import hpack
 
@@ -13,11 +13,12 @@ from duplexcore.connection import TimerKind
 from duplexcore.status import ErrorCode
 
 from .apps import App
+from .properties.flow import Ledger
 from .sides import Side
 from .watching import Watcher
 from .wires import PREFACE_TYPE, Frame
 
-__all__ = ["Entry", "Kind", "Recording", "wire_bytes"]
+__all__ = ["Entry", "Kind", "Recording", "StepTaken", "Window", "brief", "wire_bytes"]
 
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 ES, ACK, END_HEADERS = 0x1, 0x1, 0x4
@@ -36,7 +37,6 @@ class Kind(StrEnum):
     ENDED = "ended"
     TIMEOUT = "timeout"
     LOST = "lost"
-    STEP = "step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +56,74 @@ class Entry:
     wire: bytes = field(default=b"", repr=False)
 
 
+class Window(NamedTuple):
+    """What ``side`` may still send, in bytes, by what has reached it, and how much DATA of it is under way.
+
+    ``stream`` 0 is the connection.
+    """
+
+    side: str
+    stream: int
+    credit: int
+    under_way: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """A step, from 1; 0 is the handshake. ``clocks``: the client's and the server's after it; ``windows``, too.
+
+    ``actor`` is empty where nobody chose: in the handshake, and when all that is left goes on at the end.
+    """
+
+    number: int
+    actor: str
+    label: str
+    clocks: tuple[float, float]
+    windows: tuple[Window, ...]
+
+
 class Recording(Watcher):
-    """Writes down everything: ``entries``, in order."""
+    """Writes down everything: ``entries`` and ``steps``, in order. Call `close` after a run that has failed."""
 
     def begin(self) -> None:
+        sides = (self.sim.client, self.sim.server)
         self.entries: list[Entry] = []
-        self._decoders = {self.sim.client: hpack.Decoder(), self.sim.server: hpack.Decoder()}
+        self.steps: list[StepTaken] = []
+        self._decoders = {side: hpack.Decoder() for side in sides}
         self._count = 0
-        self._under_way: dict[Side, list[tuple[int, str]]] = {self.sim.client: [], self.sim.server: []}
+        self._frames_under_way: dict[Side, list[tuple[int, str]]] = {side: [] for side in sides}
         self._streams: dict[int, int] = {}
+        self._ended: set[App] = set()
+        self._ledgers = {side: Ledger() for side in sides}
+        self._data_under_way: dict[tuple[Side, int], int] = {}
+
+    def close(self) -> None:
+        """Takes down the step in which the run has failed, and what happened after the last."""
+        taken = len(self.sim.trace)
+        if len(self.steps) <= taken:
+            self.on_step()
+        if self.entries and self.entries[-1].step > taken:
+            self._take_down(taken + 1, "", "all that is left goes on")
 
     # --- hooks --------------------------------------------------------------------------------------------------------
 
     def on_framed(self, side: Side, frame: Frame) -> None:
         self._count += 1
         text = self._brief(side, frame)
-        self._under_way[side].append((self._count, text))
-        self._add(Kind.FRAMED, side, self._streams.get(frame.stream), text, number=self._count, wire=wire_bytes(frame))
+        self._frames_under_way[side].append((self._count, text))
+        call = self._streams.get(frame.stream)
+        self._add(Kind.FRAMED, side, call, text, number=self._count, wire=wire_bytes(frame))
+        if frame.type == DATA:
+            self._ledgers[side].sent(frame)
+            self._data_moves(side, frame, len(frame.payload))
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
-        if frame.type == PREFACE_TYPE and not any(text == "preface" for _, text in self._under_way[self._other(side)]):
-            return
-        number, text = self._under_way[self._other(side)].pop(0)
+        other = self.sim.server if side is self.sim.client else self.sim.client
+        number, text = self._frames_under_way[other].pop(0)
         self._add(Kind.ARRIVED, side, self._streams.get(frame.stream), text, number=number)
+        self._ledgers[side].arrived(frame)
+        if frame.type == DATA:
+            self._data_moves(other, frame, -len(frame.payload))
 
     def on_command(self, app: App, what: str) -> None:
         self._add(Kind.COMMAND, app.side, app.index, what)
@@ -88,7 +133,9 @@ class Recording(Watcher):
 
     def on_ended(self, app: App) -> None:
         assert app.ended is not None
-        self._add(Kind.ENDED, app.side, app.index, brief(app.ended))
+        if app not in self._ended:  # an end that nobody has read yet may be announced again
+            self._ended.add(app)
+            self._add(Kind.ENDED, app.side, app.index, brief(app.ended))
 
     def on_timeout(self, side: Side, reason: TimerKind) -> None:
         self._add(Kind.TIMEOUT, side, None, f"the clock goes on to {side.now:g} s: {reason.value}")
@@ -97,16 +144,41 @@ class Recording(Watcher):
         assert side is not None
         self._add(Kind.LOST, side, None, "the transport is gone")
 
+    def on_step(self) -> None:
+        if not self.steps:
+            self._take_down(0, "", "the handshake")
+        if self.sim.trace:
+            assert self.sim.last is not None
+            self._take_down(len(self.sim.trace), self.sim.last.name, self.sim.trace[-1])
+
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _add(
         self, kind: Kind, side: Side, call: int | None, text: str, number: int | None = None, wire: bytes = b""
     ) -> None:
         step = len(self.sim.trace)
+        if step and not self.steps:
+            self._take_down(0, "", "the handshake")
+        elif step and len(self.steps) > step:  # the last step is over
+            step += 1
         self.entries.append(Entry(step, kind, side.name, call, text, side.now, number, wire))
 
-    def _other(self, side: Side) -> Side:
-        return self.sim.server if side is self.sim.client else self.sim.client
+    def _take_down(self, number: int, actor: str, label: str) -> None:
+        clocks = (self.sim.client.now, self.sim.server.now)
+        self.steps.append(StepTaken(number, actor, label, clocks, tuple(self._windows())))
+
+    def _windows(self) -> list[Window]:
+        found = []
+        for side, ledger in self._ledgers.items():
+            streams = {one: ledger.streams.get(one, ledger.initial) for one in self._streams}
+            left_by_stream = {0: ledger.connection} | streams
+            under_way = self._data_under_way
+            found += [Window(side.name, at, left, under_way.get((side, at), 0)) for at, left in left_by_stream.items()]
+        return found
+
+    def _data_moves(self, sender: Side, frame: Frame, size: int) -> None:
+        for stream in (0, frame.stream):
+            self._data_under_way[sender, stream] = self._data_under_way.get((sender, stream), 0) + size
 
     def _brief(self, side: Side, frame: Frame) -> str:
         if frame.type == PREFACE_TYPE:
@@ -165,6 +237,7 @@ def _code(payload: bytes) -> str:
 
 
 def wire_bytes(frame: Frame) -> bytes:
+    """The frame as it stands on the wire."""
     if frame.type == PREFACE_TYPE:
         return frame.payload
     head = len(frame.payload).to_bytes(3, "big") + bytes((frame.type, frame.flags)) + frame.stream.to_bytes(4, "big")

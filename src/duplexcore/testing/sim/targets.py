@@ -1,19 +1,32 @@
-"""What is simulated: scenarios drawn by the chooser, with the properties that must hold."""
+"""What is simulated: scenarios drawn by the chooser, with the properties that must hold, and how a target is named.
+
+A target's name is ``engine``, or ``module:Name`` for something in a module that one of `KINDS` knows how to run. A
+kind looks at what stands there, and answers with its maker or None; `register` adds one.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .choosing import Chooser
 from .configurations import capped, draw_configurations
-from .properties import ALL, COSTLY, Property
+from .properties import ALL, COSTLY, Property, PropertyError
+from .properties.oracle import Oracle
 from .scripts import draw_script
 from .simulation import Scenario, Simulation
 from .watching import Watcher
 
-__all__ = ["EngineOptions", "EngineTarget"]
+__all__ = ["EngineOptions", "EngineTarget", "Maker", "NoTargetError", "Runnable", "Watchers", "maker", "register"]
+
+#: Makes the watchers of a run, besides the properties.
+Watchers = Callable[[], Sequence[Watcher]]
+
+
+class NoTargetError(ValueError):
+    """Nothing of that name can be run. The text says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +48,9 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         for name in ("calls", "messages"):
-            if not 1 <= getattr(self, name) <= 100:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be from 1 to 100")
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= 100:
+                raise ValueError(f"{name} is {value}: it must be from 1 to 100")
 
     def as_dict(self) -> dict[str, Any]:
         """For case files: `EngineOptions(**options.as_dict())` is equal."""
@@ -49,17 +63,27 @@ class EngineOptions:
 
 
 class EngineTarget:
-    """Both engines, under scripts that the chooser draws. Call it with a chooser: one run."""
+    """Both engines, under scripts that the chooser draws. Call it with a chooser: one run.
 
-    def __init__(self, options: EngineOptions | None = None, watchers: Callable[[], Sequence[Watcher]] = tuple) -> None:
+    Raises `PropertyError`, also where the engine or an application raises what nobody expects: its number is "crash".
+    Subclasses may prepare something else to be run.
+    """
+
+    def __init__(self, options: EngineOptions | None = None, watchers: Watchers = tuple) -> None:
         self.options = options or EngineOptions()
         self._watchers = watchers
-        #: The run that was begun last.
+        #: The run that was begun last, and its oracle.
         self.simulation: Simulation | None = None
+        self.oracle: Oracle | None = None
 
     def __call__(self, chooser: Chooser) -> Simulation:
-        self.simulation = simulation = self.prepare(chooser)
-        simulation.run()
+        try:
+            self.simulation = simulation = self.prepare(chooser)
+            simulation.run()
+        except PropertyError:
+            raise
+        except Exception as error:
+            raise PropertyError("crash", f"{type(error).__name__}: {error}") from error
         return simulation
 
     def prepare(self, chooser: Chooser) -> Simulation:
@@ -73,4 +97,55 @@ class EngineTarget:
             client, server = draw_configurations(chooser)
             calls = [capped(script, client.stream_window) for script in scripts]
             scenario = replace(scenario, calls=calls, client=client, server=server, tunes=True)
-        return Simulation(scenario, chooser, [*self._watchers(), *(one() for one in options.properties)])
+        return Simulation(scenario, chooser, self.watchers())
+
+    def watchers(self) -> list[Watcher]:
+        """Those of a new run: what was asked for, then the properties."""
+        properties = [one() for one in self.options.properties]
+        self.oracle = next((one for one in properties if isinstance(one, Oracle)), None)
+        return [*self._watchers(), *properties]
+
+
+Runnable = EngineTarget
+#: Makes a target of options and watchers.
+Maker = Callable[[EngineOptions, Watchers], Runnable]
+
+
+def _targets(found: object) -> Maker | None:
+    """A class that is a target already."""
+    return found if isinstance(found, type) and issubclass(found, EngineTarget) else None
+
+
+#: What can stand behind ``module:Name``, the latest first.
+KINDS: list[Callable[[object], Maker | None]] = [_targets]
+
+
+def register(kind: Callable[[object], Maker | None]) -> None:
+    """Adds a kind of target: it is asked before those that are there."""
+    KINDS.insert(0, kind)
+
+
+def maker(name: str) -> Maker:
+    """What makes the target of a name. Raises `NoTargetError`."""
+    if name == "engine":
+        return EngineTarget
+    module_name, colon, attribute = name.partition(":")
+    if not (colon and module_name and attribute):
+        raise NoTargetError(f"{name!r} is no target: it is 'engine', or MODULE:NAME")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise NoTargetError(f"module {module_name!r} needs one that is missing: {error}") from error
+        raise NoTargetError(f"there is no module {module_name!r} here") from error
+    except Exception as error:
+        raise NoTargetError(f"module {module_name!r} can not be imported: {type(error).__name__}: {error}") from error
+    try:
+        found = getattr(module, attribute)
+    except AttributeError as error:
+        raise NoTargetError(f"module {module_name!r} has no {attribute!r}") from error
+    for kind in KINDS:
+        made = kind(found)
+        if made is not None:
+            return made
+    raise NoTargetError(f"{name} is no service, and nothing else that can be run: {type(found).__name__}")

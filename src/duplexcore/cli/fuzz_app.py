@@ -1,0 +1,434 @@
+"""`duplexcore fuzz`: runs with every order of things, what they show as pictures, and again as often as wanted."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from .console import Console
+from .problems import INTERRUPTED, check_writable, write
+
+if TYPE_CHECKING:
+    from duplexcore.testing.sim.cases import Case
+    from duplexcore.testing.sim.hunting import Finding
+    from duplexcore.testing.sim.reports import Found, Report
+
+    from .fuzz_address import AddressOptions
+    from .fuzz_subjects import Subject
+
+__all__ = ["fuzz"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+CASES = Path(".duplexcore") / "cases"
+POLICIES = ("mix", "weighted", "swarm", "pct", "urw")
+FORMATS = ("junit", "ndjson", "html")
+#: How often a replay runs a case, to tell a flaky one.
+TIMES = 5
+#: Runs of `fuzz run`, where neither runs nor time are given: in process, and over a socket.
+RUNS, RUNS_ADDRESS = 5_000, 200
+
+
+class Reports(click.ParamType):
+    """``junit=FILE,ndjson=FILE,html=FILE``, in any number."""
+
+    name = "reports"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Path]:
+        if isinstance(value, dict):
+            return value
+        found = {}
+        for piece in str(value).split(","):
+            form, _, path = piece.partition("=")
+            if form not in FORMATS or not path:
+                self.fail(f"{piece!r} is not one of {', '.join(f'{one}=FILE' for one in FORMATS)}", param, ctx)
+            found[form] = Path(path)
+        return found
+
+
+def _options(*all_of_them: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for one in reversed(all_of_them):
+            function = one(function)
+        return function
+
+    return apply
+
+
+cases_option = click.option(
+    "--cases",
+    "folder",
+    type=FOLDER,
+    default=CASES,
+    show_default=True,
+    metavar="DIR",
+    help="Where failing cases are kept.",
+)
+mine_option = click.option("--i-may-test-this-target", "mine", is_flag=True, help="For servers on other machines.")
+
+hunting = _options(
+    click.argument("target", metavar="TARGET"),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first seed."),
+    click.option(
+        "--policy", type=click.Choice(POLICIES), default="mix", show_default=True, help="How steps are taken."
+    ),
+    click.option(
+        "--calls", type=click.IntRange(1, 100), default=4, show_default=True, help="On a connection, at most."
+    ),
+    click.option("--messages", type=click.IntRange(1, 100), default=3, show_default=True, help="Each way, at most."),
+    click.option("--no-endings", is_flag=True, help="No cancellations, deadlines and aborts."),
+    click.option("--no-leaves", is_flag=True, help="No side shuts down."),
+    click.option("--no-faults", is_flag=True, help="The network neither stalls nor breaks."),
+    click.option("--costly", is_flag=True, help="Also check what needs copies of the engines; several times slower."),
+    cases_option,
+    click.option(
+        "--report",
+        "reports",
+        type=Reports(),
+        default={},
+        metavar="KIND=FILE,...",
+        help="Write reports: junit=FILE, ndjson=FILE, html=FILE.",
+    ),
+    click.option("--method", metavar="/PKG.SVC/METHOD", help="For HOST:PORT: what is called."),
+    click.option(
+        "--kind",
+        type=click.Choice(["unary", "duplex"]),
+        default=None,
+        help="For HOST:PORT: of --method; duplex is all that takes many requests. [default: unary]",
+    ),
+    click.option("--message", metavar="HEX", help="For HOST:PORT: the bytes of each request. [default: none]"),
+    click.option(
+        "--timeout", type=click.FloatRange(0.05, 600), metavar="SECONDS", help="For HOST:PORT: grace. [default: 5]"
+    ),
+    click.option("--authority", metavar="NAME", help="For HOST:PORT: the :authority of the calls, if not HOST:PORT."),
+    mine_option,
+)
+
+
+@click.group()
+def fuzz() -> None:
+    """Try every order of things, and draw what goes wrong.
+
+    Both sides of a connection run in one process, and whatever has an order or a chance is a choice: who acts next, how
+    many bytes arrive, whether the network breaks. What must hold is checked after each step. A failure is made as small
+    as it gets, and kept: as a case file, a page that steps through it, a diagram, and a test for pytest.
+
+    \b
+    The engine itself, for a minute
+        duplexcore fuzz run engine --max-time 60
+
+    \b
+    Something of yours, in a module of this folder
+        duplexcore fuzz run mymodule:MyService
+
+    \b
+    Any gRPC server, by its frames: legal calls, many at once, cancelled, out of time, short of credit
+        duplexcore fuzz run localhost:50051 --method /pkg.Greeter/Hello
+
+    \b
+    A failure again
+        duplexcore fuzz replay P2-0badcafe
+
+    Exit codes, of all of them: 0 nothing fails, 1 something does, 2 it could not be run.
+    """
+
+
+@fuzz.command()
+@hunting
+@click.option("--runs", type=click.IntRange(1), help=f"At most. [default: {RUNS}; {RUNS_ADDRESS} for HOST:PORT]")
+@click.option("--max-time", type=click.FloatRange(0), metavar="SECONDS", help="At most; without --runs the only bound.")
+def run(target: str, runs: int | None, max_time: float | None, **given: Any) -> None:
+    """Run TARGET with one seed after the other, up to a bound.
+
+    TARGET is `engine`, MODULE:NAME, or HOST:PORT. Each kind of failure is reported once. Shrinking what was found may
+    take a while longer than --max-time. Cases are kept in --cases.
+
+    HOST:PORT is known by --method alone: its messages are bytes, the same for each request. Reflection and descriptors
+    are not used yet.
+    """
+    plan, subject = _prepared(target, given)
+    if runs is None and max_time is None:
+        runs = RUNS_ADDRESS if _is_address(target) else RUNS
+    _exit(Hunt(subject, plan).go(runs, max_time))
+
+
+@fuzz.command()
+@hunting
+def forever(target: str, **given: Any) -> None:
+    """Run TARGET until Ctrl-C.
+
+    As `run`, without a bound; its options are explained there. Ctrl-C is its usual end: the exit code tells whether
+    something was found.
+    """
+    plan, subject = _prepared(target, given)
+    hunt = Hunt(subject, plan)
+    hunt.go(None, None)
+    _exit(bool(hunt.report.found))
+
+
+@fuzz.command()
+@click.argument("case", metavar="FILE|ID")
+@cases_option
+@click.option("--times", type=click.IntRange(1, 1_000), default=TIMES, show_default=True, help="How often it runs.")
+@click.option("--html", type=FILE, metavar="FILE", help="Write the page of it.")
+@mine_option
+def replay(case: str, folder: Path, times: int, html: Path | None, mine: bool) -> None:
+    """Run a case that failed once more.
+
+    FILE is a case file; ID the name of one in --cases, or how it begins. The answer is FIXED (exit code 0), FAILED or
+    FLAKY n of 5 (exit code 1), or ERROR: it could not be run (exit code 2).
+    """
+    from .fuzz_subjects import from_case
+
+    console = Console(highlight=False)
+    read = _case(case, folder)
+    check_writable(html)
+    try:
+        subject = from_case(read, mine=mine)
+        results = [subject.again(read.tape) for _ in range(times)]
+    except Exception:
+        console.print("[red]ERROR[/]")
+        raise
+    failures = [(error, picture) for error, picture in results if error is not None]
+    if html is not None:
+        write(html, _page(read, subject))
+    if not failures:
+        console.print(f"[green]FIXED[/]  {escape(read.message)}", soft_wrap=True)
+        return
+    error, picture = failures[-1]
+    verdict = "FAILED" if len(failures) == times else f"FLAKY {len(failures)} of {times}"
+    console.print(f"[red]{verdict}[/]  {escape(str(error))}", soft_wrap=True)
+    if error.number != read.number:
+        console.print(f"it was {escape(read.number)}, and is now {escape(error.number)}")
+    console.print(escape(picture), soft_wrap=True, end="")
+    _exit(True)
+
+
+@fuzz.command()
+@click.argument("case", metavar="FILE|ID")
+@cases_option
+@click.option("--budget", type=click.IntRange(1), default=50_000, show_default=True, help="Runs, at most.")
+@mine_option
+def shrink(case: str, folder: Path, budget: int, mine: bool) -> None:
+    """Make a case smaller, if it can be.
+
+    What comes out is kept beside the old one, under a name of its own. The exit code is 0 also when it is as small as
+    it gets, and 2 when nothing fails any more.
+    """
+    from duplexcore.testing.sim.hunting import Finding
+    from duplexcore.testing.sim.policies import Policy
+    from duplexcore.testing.sim.shrinking import shrink as made_smaller
+
+    from .fuzz_subjects import Unusable, from_case
+
+    console = Console(highlight=False)
+    read = _case(case, folder)
+    subject = from_case(read, mine=mine)
+    try:
+        error, tape = made_smaller(subject, read.tape, budget=budget)
+    except ValueError as problem:
+        raise Unusable(f"{read.name} does not fail any more", "duplexcore fuzz replay says the same") from problem
+    if tape == read.tape:
+        console.print(f"{escape(read.name)} is as small as it gets: {len(tape)} choices")
+        return
+    policy = Policy(read.policy) if read.policy else Policy.MIX
+    smaller = subject.case(Finding(error.number, str(error), read.seed or 0, policy, tape, 0, len(read.tape)))
+    kept = subject.keep(smaller, folder)
+    console.print(f"from {len(read.tape)} choices to {len(tape)}: {escape(str(kept.case))}", soft_wrap=True)
+
+
+# --- hunting ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a hunt goes: where it begins, and where what it finds is put."""
+
+    seed: int
+    policy: str
+    folder: Path
+    reports: dict[str, Path]
+
+
+@dataclass
+class Hunt:
+    """Runs a subject, tells what is going on, keeps what fails."""
+
+    subject: Subject
+    plan: Plan
+    console: Console = field(default_factory=lambda: Console(highlight=False))
+
+    def __post_init__(self) -> None:
+        from duplexcore.testing.sim.reports import Report
+
+        self.report: Report = Report(self.subject.name, self.subject.checks)
+        self._began = time.monotonic()
+
+    def go(self, runs: int | None, max_time: float | None) -> bool:
+        """Whether something was found. Ends with `click.exceptions.Exit` when a bounded hunt is stopped by Ctrl-C and
+        has found nothing."""
+        from duplexcore.testing.sim.hunting import hunt
+        from duplexcore.testing.sim.policies import Policy
+
+        stopped = False
+        with Live(console=self.console, get_renderable=self._line, refresh_per_second=4, transient=True) as live:
+            try:
+                findings = hunt(
+                    self.subject,
+                    self._seeds(runs, max_time),
+                    policy=Policy(self.plan.policy),
+                    shrinking=self.subject.shrinking,
+                    progress=self._count,
+                )
+                for finding in findings:
+                    self._take(finding)
+            except KeyboardInterrupt:
+                stopped = True
+            live.update(Text())
+        self.report.seconds = time.monotonic() - self._began
+        self._say_all()
+        if stopped and not self.report.found and (runs or max_time is not None):
+            raise click.exceptions.Exit(INTERRUPTED)
+        return bool(self.report.found)
+
+    def _seeds(self, runs: int | None, max_time: float | None) -> Iterator[int]:
+        source = itertools.count(self.plan.seed)
+        for seed in source if runs is None else itertools.islice(source, runs):
+            if max_time is not None and time.monotonic() - self._began >= max_time:
+                return
+            yield seed
+
+    def _count(self, runs: int) -> None:
+        self.report.runs = runs
+        self.report.calls += self.subject.calls
+
+    def _take(self, finding: Finding) -> None:
+        from duplexcore.testing.sim.reports import Found
+
+        case = self.subject.case(finding)
+        kept = self.subject.keep(case, self.plan.folder)
+        _, picture = self.subject.again(case.tape)
+        found = Found(case, picture, f"duplexcore fuzz replay {kept.case}", kept)
+        self.report.found.append(found)
+        self._show(found)
+
+    # --- what is shown ------------------------------------------------------------------------------------------------
+
+    def _line(self) -> Text:
+        report, seconds = self.report, time.monotonic() - self._began
+        rate = report.calls / seconds if seconds else 0.0
+        return Text(
+            f"{report.target}: {report.runs:,} runs, {report.calls:,} calls, {rate:,.0f} calls/s, "
+            f"{len(report.checks)} checks, {len(report.found)} findings"
+        )
+
+    def _show(self, found: Found) -> None:
+        case, show = found.case, self.console.print
+        show(f"[red]{escape(case.message)}[/]", soft_wrap=True)
+        if case.race is not None:
+            show(f"the race: {escape(case.race.told)}", soft_wrap=True)
+        show(escape(found.picture), soft_wrap=True, end="")
+        if found.kept is not None and found.kept.page is not None:
+            show(f"page:   {escape(str(found.kept.page))}", soft_wrap=True)
+            show(f"test:   {escape(str(found.kept.test))}", soft_wrap=True)
+        show(f"again:  {escape(found.again)}\n", soft_wrap=True)
+
+    def _say_all(self) -> None:
+        from duplexcore.testing.sim.reports import to_html, to_junit, to_ndjson
+
+        report = self.report
+        colour, verdict = ("red", f"{len(report.found)} failures") if report.found else ("green", "nothing found")
+        rate = report.calls / report.seconds if report.seconds else 0.0
+        self.console.print(
+            f"[{colour}]{verdict}[/] in {report.runs:,} runs, {report.calls:,} calls, {report.seconds:.1f} s "
+            f"({rate:,.0f} calls/s), {len(report.checks)} checks",
+            soft_wrap=True,
+        )
+        writers = {"junit": to_junit, "ndjson": to_ndjson, "html": to_html}
+        for form, path in self.plan.reports.items():
+            write(path, writers[form](report))
+
+
+# --- what was asked ---------------------------------------------------------------------------------------------------
+
+
+def _prepared(target: str, given: dict[str, Any]) -> tuple[Plan, Subject]:
+    from duplexcore.testing.sim.targets import EngineOptions
+
+    from .fuzz_subjects import from_name
+
+    for path in given["reports"].values():
+        check_writable(path)
+    options = EngineOptions(
+        calls=given["calls"],
+        messages=given["messages"],
+        endings=not given["no_endings"],
+        leaves=not given["no_leaves"],
+        faults=not given["no_faults"],
+        costly=given["costly"],
+    )
+    subject = from_name(target, options, _address_options(given))
+    return Plan(given["seed"], given["policy"], given["folder"], given["reports"]), subject
+
+
+def _address_options(given: dict[str, Any]) -> AddressOptions:
+    from .fuzz_address import AddressOptions
+
+    names = ("method", "kind", "message", "timeout", "authority")
+    said = {name: given[name] for name in names if given[name] is not None}
+    return AddressOptions.from_flags(said, calls=given["calls"], messages=given["messages"], mine=given["mine"])
+
+
+def _is_address(target: str) -> bool:
+    from .fuzz_address import AddressSubject
+
+    return AddressSubject.is_address(target)
+
+
+def _case(name: str, folder: Path) -> Case:
+    """A case by its file, or by how its name in the folder begins. Raises `Unusable`."""
+    from duplexcore.testing.sim.cases import SUFFIX, Case, CaseFileError
+
+    from .fuzz_subjects import Unusable
+
+    path = Path(name)
+    if not path.is_file():
+        there = sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+        fitting = [one for one in there if one.stem == name] or [one for one in there if one.stem.startswith(name)]
+        if len(fitting) > 1:
+            raise Unusable(f"{name} may be {', '.join(one.stem for one in fitting)}", "say more of its name")
+        if not fitting:
+            raise Unusable(f"there is no case {name}", f"it is neither a file nor the name of a case in {folder}")
+        [path] = fitting
+    try:
+        return Case.read(path)
+    except CaseFileError as error:
+        raise Unusable(str(error)) from error
+    except OSError as error:
+        raise Unusable(f"cannot read {path}: {error.strerror}") from error
+
+
+def _page(case: Case, subject: Subject) -> str:
+    from duplexcore.testing.sim.page import page
+
+    from .fuzz_subjects import InProcess, Unusable
+
+    if not isinstance(subject, InProcess):
+        raise Unusable("the page is for what runs in the simulator", "leave --html out")
+    return page(case, subject.replay(case.tape))
+
+
+def _exit(failed: bool) -> None:
+    if failed:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,123 @@
+"""What `duplexcore fuzz` can run: something in this process, or a server at an address."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+
+from duplexcore.testing.sim.cases import Case, Replay, replay_tape
+from duplexcore.testing.sim.choosing import Chooser, Tape
+from duplexcore.testing.sim.hunting import Finding
+from duplexcore.testing.sim.pictures import text
+from duplexcore.testing.sim.properties import PropertyError
+from duplexcore.testing.sim.reports import Kept, keep, sentences
+from duplexcore.testing.sim.targets import EngineOptions, NoTargetError, maker
+
+from .fuzz_address import AddressOptions, AddressSubject
+from .problems import Problem
+
+__all__ = ["InProcess", "Subject", "Unusable", "from_case", "from_name"]
+
+
+class Unusable(Problem):
+    """It could not be run: wrong use, exit code 2."""
+
+    exit_code = 2
+
+
+class Subject(Protocol):
+    """One target, ready to be run. Call it with a chooser: one run, `PropertyError` when it shows a fault."""
+
+    name: str
+    #: Number of each check -> its sentence.
+    checks: dict[str, str]
+    #: How many runs shrinking may take.
+    shrinking: int
+
+    def __call__(self, chooser: Chooser) -> object: ...
+
+    @property
+    def calls(self) -> int:
+        """Of the last run."""
+        ...
+
+    def case(self, finding: Finding) -> Case: ...
+
+    def again(self, tape: Tape) -> tuple[PropertyError | None, str]:
+        """Runs a tape: what failed, and the picture of it."""
+        ...
+
+    def keep(self, case: Case, folder: Path) -> Kept:
+        """Writes the files of a case."""
+        ...
+
+
+@dataclass
+class InProcess:
+    """The engine, or something of a module, in the simulator. Raises `NoTargetError`."""
+
+    name: str
+    options: EngineOptions
+
+    def __post_init__(self) -> None:
+        self._target = maker(self.name)(self.options, tuple)
+        self.checks = sentences(self.options.properties)
+        self.shrinking = 5_000
+
+    def __call__(self, chooser: Chooser) -> object:
+        return self._target(chooser)
+
+    @property
+    def calls(self) -> int:
+        run = self._target.simulation
+        return 0 if run is None else len(run.clients)
+
+    def case(self, finding: Finding) -> Case:
+        return Case.of(finding, self.options, self.name)
+
+    def again(self, tape: Tape) -> tuple[PropertyError | None, str]:
+        run = self.replay(tape)
+        return run.error, text(run.recording.entries, handshake=False)
+
+    def keep(self, case: Case, folder: Path) -> Kept:
+        return keep(case, self.replay(case.tape), folder)
+
+    def replay(self, tape: Tape) -> Replay:
+        return replay_tape(self.name, self.options, tape)
+
+
+def from_name(name: str, options: EngineOptions, address: AddressOptions) -> Subject:
+    """The subject of a TARGET. Raises `Unusable`, click.UsageError."""
+    if AddressSubject.is_address(name):
+        return AddressSubject(name, address)
+    if address.given:
+        raise click.UsageError(f"{address.given[0]} is for a TARGET that is HOST:PORT")
+    _look_here()
+    try:
+        return InProcess(name, options)
+    except NoTargetError as error:
+        raise Unusable(str(error), "TARGET is 'engine', MODULE:NAME of a service, or HOST:PORT of a server") from error
+
+
+def from_case(case: Case, *, mine: bool) -> Subject:
+    """The subject that a case was found in. ``mine``: it may be tested though it is elsewhere. Raises `Unusable`."""
+    try:
+        if AddressSubject.is_address(case.target):
+            return AddressSubject(case.target, AddressOptions.of(case.options, mine=mine))
+        _look_here()
+        return InProcess(case.target, EngineOptions(**case.options))
+    except NoTargetError as error:
+        raise Unusable(f"the case is of target {case.target!r}, but {error}") from error
+    except (TypeError, ValueError) as error:
+        raise Unusable(f"the options of the case are of another version: {error}") from error
+
+
+def _look_here() -> None:
+    """Modules of the current folder can be named, as with ``python -m``."""
+    here: Any = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)

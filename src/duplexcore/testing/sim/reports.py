@@ -1,0 +1,172 @@
+"""What a hunt leaves behind: the files of each case, and reports for people and for machines."""
+
+from __future__ import annotations
+
+import html
+import inspect
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from .cases import Case, Replay
+from .page import page
+from .pictures import mermaid
+from .properties import Property
+from .targets import EngineOptions
+
+__all__ = ["Found", "Kept", "Report", "keep", "pytest_file", "sentences", "to_html", "to_junit", "to_ndjson"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where the files of a case are; of a server somewhere there is only the first."""
+
+    case: Path
+    page: Path | None = None
+    mermaid: Path | None = None
+    test: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A case, its minimal run as text, and the command that runs it again. ``kept``: None when nothing was written."""
+
+    case: Case
+    picture: str
+    again: str
+    kept: Kept | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What was run, and what came of it. ``checks``: number of each property or check -> its sentence."""
+
+    target: str
+    checks: dict[str, str]
+    found: list[Found] = field(default_factory=list)
+    runs: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+
+
+def sentences(properties: Sequence[type[Property]]) -> dict[str, str]:
+    """The properties as `Report.checks` has them."""
+    return {one.number: " ".join((inspect.getdoc(one) or "").split()) for one in properties}
+
+
+# --- the files of a case ----------------------------------------------------------------------------------------------
+
+
+def keep(case: Case, run: Replay, folder: Path) -> Kept:
+    """Writes the case, its page, its diagram and its test beside each other. Raises OSError."""
+    path = case.write(folder)
+    kept = Kept(path, path.with_suffix(".html"), path.with_suffix(".mmd"), folder / f"test_{_identifier(case.name)}.py")
+    diagram = mermaid(run.recording.entries, race=case.race, fault=case.message, handshake=False)
+    kept.page.write_text(page(case, run), encoding="utf-8")
+    kept.mermaid.write_text(diagram, encoding="utf-8")
+    kept.test.write_text(pytest_file(case), encoding="utf-8")
+    return kept
+
+
+def pytest_file(case: Case) -> str:
+    """A test that runs the tape and fails as long as anything does: needs nothing but duplexcore and the target."""
+    usual = EngineOptions().as_dict()
+    options = "".join(f", {name}={value!r}" for name, value in case.options.items() if usual.get(name) != value)
+    reason = case.message.replace("\\", "\\\\").replace('"""', "'''")
+    return (
+        f'"""{reason}\n\nFound by `duplexcore fuzz`: the tape is the smallest that showed it.\n"""\n\n'
+        "from duplexcore.testing.sim.cases import check\n\n\n"
+        f"def test_{_identifier(case.name)}() -> None:\n"
+        f"    check({case.target!r}, {case.tape!r}{options})\n"
+    )
+
+
+def _identifier(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name).lower()
+
+
+# --- reports ----------------------------------------------------------------------------------------------------------
+
+
+def to_ndjson(report: Report) -> str:
+    """A line for each finding, with ``"event": "finding"``, and a last one for the whole, with "finished"."""
+    lines: list[dict[str, object]] = [
+        {
+            "event": "finding",
+            "target": report.target,
+            "number": one.case.number,
+            "message": one.case.message,
+            "case": one.case.name,
+            "seed": one.case.seed,
+            "tape": one.case.tape,
+            "file": None if one.kept is None else str(one.kept.case),
+            "replay": one.again,
+            "race": None if one.case.race is None else one.case.race.told,
+        }
+        for one in report.found
+    ]
+    lines.append(
+        {
+            "event": "finished",
+            "target": report.target,
+            "runs": report.runs,
+            "calls": report.calls,
+            "seconds": round(report.seconds, 3),
+            "checks": list(report.checks),
+            "findings": len(report.found),
+        }
+    )
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def to_junit(report: Report) -> str:
+    """One suite with a test for each property; a finding under another number has a test of its own."""
+    failures = {one.case.number: one for one in report.found}
+    names = [*report.checks, *(number for number in failures if number not in report.checks)]
+    suite = ET.Element(
+        "testsuite",
+        name=f"duplexcore fuzz {report.target}",
+        tests=str(len(names)),
+        failures=str(len(failures)),
+        time=f"{report.seconds:.3f}",
+    )
+    for name in names:
+        label = f"{name}: {report.checks[name]}" if report.checks.get(name) else name
+        test = ET.SubElement(suite, "testcase", classname=report.target, name=label)
+        if (one := failures.get(name)) is not None:
+            failure = ET.SubElement(test, "failure", message=_clean(one.case.message))
+            failure.text = _clean(f"{one.case.message}\n\n{one.picture}\n{one.again}\n")
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True)
+
+
+def to_html(report: Report) -> str:
+    """One page that stands alone: what was checked, and each finding as text; its own page is named, not included."""
+    title = html.escape(f"duplexcore fuzz {report.target}")
+    failed = {one.case.number for one in report.found}
+    rows = "".join(
+        f"<tr><td>{html.escape(number)}</td><td>{html.escape(sentence)}</td>"
+        f"<td>{'does not hold' if number in failed else 'held'}</td></tr>"
+        for number, sentence in report.checks.items()
+    )
+    findings = "".join(
+        f"<h2>{html.escape(one.case.message)}</h2>"
+        + (f"<p>{html.escape(one.case.race.told)}</p>" if one.case.race else "")
+        + f"<pre>{html.escape(one.picture)}</pre><pre>{html.escape(one.again)}</pre>"
+        + (f"<p>drawn in {html.escape(str(one.kept.page))}</p>" if one.kept and one.kept.page else "")
+        for one in report.found
+    )
+    said = f"{report.runs:,} runs, {report.calls:,} calls, {report.seconds:.1f} s, {len(report.found)} findings"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,"><title>{title}</title>'
+        "<style>body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:70em;padding:0 1em}"
+        "pre{overflow:auto;padding:1em;border:1px solid #8888;border-radius:6px;font-size:12px}"
+        "td{padding:2px 12px 2px 0;vertical-align:top}</style>"
+        f"<h1>{title}</h1><p>{said}</p>{findings}<h2>Checked</h2><table>{rows}</table></html>\n"
+    )
+
+
+def _clean(words: str) -> str:
+    """Without what XML 1.0 can not hold."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "·" for letter in words)
