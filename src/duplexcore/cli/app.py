@@ -19,6 +19,7 @@ from .interop_app import interop
 from .matrix_app import matrix, peers
 from .probe_app import probe
 from .problems import run
+from .worker_app import pull, worker
 
 __all__ = ["command"]
 
@@ -75,6 +76,8 @@ interop.add_command(peers)
 interop.add_command(matrix)
 command.add_command(interop)
 command.add_command(probe)
+fuzz.add_command(worker)
+fuzz.add_command(pull)
 command.add_command(fuzz)
 
 

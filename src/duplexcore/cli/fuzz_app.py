@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from duplexcore.testing.sim.cases import Case
     from duplexcore.testing.sim.hunting import Finding
     from duplexcore.testing.sim.reports import Found, Report
+    from duplexcore.testing.sim.targets import EngineOptions
 
     from .fuzz_address import AddressOptions
     from .fuzz_subjects import Subject
@@ -364,13 +365,19 @@ class Hunt:
 
 
 def _prepared(target: str, given: dict[str, Any]) -> tuple[Plan, Subject]:
-    from duplexcore.testing.sim.targets import EngineOptions
-
     from .fuzz_subjects import from_name
 
     for path in given["reports"].values():
         check_writable(path)
-    options = EngineOptions(
+    subject = from_name(target, engine_options(given), _address_options(given))
+    return Plan(given["seed"], given["policy"], given["folder"], given["reports"]), subject
+
+
+def engine_options(given: dict[str, Any]) -> EngineOptions:
+    """What runs contain, by the options of the command."""
+    from duplexcore.testing.sim.targets import EngineOptions
+
+    return EngineOptions(
         calls=given["calls"],
         messages=given["messages"],
         endings=not given["no_endings"],
@@ -378,8 +385,6 @@ def _prepared(target: str, given: dict[str, Any]) -> tuple[Plan, Subject]:
         faults=not given["no_faults"],
         costly=given["costly"],
     )
-    subject = from_name(target, options, _address_options(given))
-    return Plan(given["seed"], given["policy"], given["folder"], given["reports"]), subject
 
 
 def _address_options(given: dict[str, Any]) -> AddressOptions:

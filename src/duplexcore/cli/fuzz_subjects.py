@@ -20,7 +20,7 @@ from duplexcore.testing.sim.targets import EngineOptions, NoTargetError, maker
 from .fuzz_address import AddressOptions, AddressSubject
 from .problems import Problem
 
-__all__ = ["InProcess", "Subject", "Unusable", "from_case", "from_name"]
+__all__ = ["InProcess", "Subject", "Unusable", "from_case", "from_name", "in_process"]
 
 
 class Unusable(Problem):
@@ -96,6 +96,11 @@ def from_name(name: str, options: EngineOptions, address: AddressOptions) -> Sub
         return AddressSubject(name, address)
     if address.given:
         raise click.UsageError(f"{address.given[0]} is for a TARGET that is HOST:PORT")
+    return in_process(name, options)
+
+
+def in_process(name: str, options: EngineOptions) -> InProcess:
+    """The subject of a TARGET that is no address. Raises `Unusable`."""
     _look_here()
     try:
         return InProcess(name, options)
