@@ -175,6 +175,12 @@ def test_2_when_the_server_is_used_wrongly(arguments: list[str], says: str) -> N
     assert says in result.output
 
 
+def test_2_when_the_port_is_taken(port: str) -> None:
+    run = duplexcore("interop", "server", "--port", port)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert f"{port} is in use" in run.stderr
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio", "uvloop"])
 def test_130_when_it_is_interrupted(port: str, backend: str) -> None:
     long = ["--test_case", "empty_unary,long_lived_channel", "--channel_life_seconds", "1000", "--backend", backend]

@@ -94,6 +94,8 @@ def test_nobody_there_and_no_answer_are_exit_2() -> None:
         (["localhost:1", "--kind", "both"], "--kind"),
         (["localhost:1", "--floods", "0"], "--floods"),
         (["localhost:1", "--server-name", "x"], "--server-name is for --tls"),
+        (["localhost:1", "--json", "/nowhere/x.json"], "cannot write /nowhere/x.json"),
+        (["localhost:1", "--ca", "/nowhere/ca.pem"], "cannot use --ca /nowhere/ca.pem"),
     ],
 )
 def test_wrong_use_is_exit_2_in_words(arguments: list[str], said: str) -> None:

@@ -16,8 +16,8 @@ import click
 from duplexcore.testing.misbehaving import CASES, MisbehavingServer, ServerCase, misbehave
 
 from .interop_app import FILE, common
-from .interop_flags import WrongUse, client_tls, server_tls
-from .problems import Problem, check_writable, run, write
+from .interop_flags import client_tls, server_tls
+from .problems import WrongUse, check_writable, run, told_as_wrong_use, write
 from .signals import signals
 
 __all__ = ["http2"]
@@ -111,10 +111,8 @@ def http2(
     if try_own and cert:
         raise click.UsageError("--try is for the test authority's certificate: leave --cert out")
     context = server_tls(tls, cert, key, test_ca_dir)
-    try:
+    with told_as_wrong_use():
         check_writable(json_file)
-    except Problem as problem:
-        raise WrongUse(problem.message, problem.hint) from problem
     own = client_tls(tls, tls, None, test_ca_dir if tls else None) if try_own else None
     options = Options(cases, host, port, context, patience, json_file, try_own, own)
     code = run(backend, debug, lambda: _serve(options))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import ssl
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -15,26 +13,11 @@ from duplexcore.interop.case import Case
 from duplexcore.interop.suites import BY_NAME, SUITES, UnknownCaseError, chosen
 from duplexcore.metadata import InvalidMetadataError, encode_metadata
 
-from .problems import Problem
+from .problems import Problem, told_as_wrong_use
 from .test_ca import AUTHORITY, CERTIFICATE, KEY, default_folder, made_folder
 from .tls import client_context, server_context
 
-__all__ = ["WrongUse", "address", "client_tls", "files", "known_cases", "metadata", "server_tls"]
-
-
-class WrongUse(Problem):
-    """A file that cannot be used; 1 would mean that a case has failed."""
-
-    exit_code = 2
-
-
-@contextmanager
-def files() -> Generator[None, None, None]:
-    """Problems with the files that flags name are wrong use."""
-    try:
-        yield
-    except Problem as problem:
-        raise WrongUse(problem.message, problem.hint) from problem
+__all__ = ["address", "client_tls", "known_cases", "metadata", "server_tls"]
 
 
 def known_cases(asked: tuple[str, ...]) -> list[Case]:
@@ -61,7 +44,7 @@ def server_tls(use_tls: bool, cert: Path | None, key: Path | None, test_ca_dir: 
         if test_ca_dir:
             raise click.UsageError("--test_ca_dir is for --use_tls")
         return None
-    with files():
+    with told_as_wrong_use():
         if cert:
             return server_context(cert, key)
         folder = made_folder(test_ca_dir or default_folder())
@@ -79,7 +62,7 @@ def client_tls(use_tls: bool, use_test_ca: bool, ca: Path | None, test_ca_dir: P
         raise click.UsageError("--use_test_ca is for --use_tls")
     if not (use_tls or ca):
         return None
-    with files():
+    with told_as_wrong_use():
         if use_test_ca:
             ca = (test_ca_dir or default_folder()) / AUTHORITY
             if not ca.is_file():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+from contextlib import AsyncExitStack
 
 import click
 
 from duplexcore.interop.server import interop_server
+from duplexcore_anyio import ListenError
 
+from .problems import WrongUse
 from .server import ServeOptions, stop_when_told
 from .signals import signals
 
@@ -15,12 +18,14 @@ __all__ = ["serve_interop"]
 
 
 async def serve_interop(options: ServeOptions) -> None:
-    """Until SIGTERM or SIGINT; a second one does not wait for calls."""
-    async with (
+    """Until SIGTERM or SIGINT; a second one does not wait for calls. Raises `WrongUse` where it can not listen."""
+    async with AsyncExitStack() as stack:
         # Before the first line is printed: who waits for it may send a signal at once.
-        signals(signal.SIGTERM, signal.SIGINT) as caught,
-        interop_server(*options.addresses, tls=options.tls) as server,
-    ):
+        caught = await stack.enter_async_context(signals(signal.SIGTERM, signal.SIGINT))
+        try:
+            server = await stack.enter_async_context(interop_server(*options.addresses, tls=options.tls))
+        except ListenError as error:
+            raise WrongUse(str(error)) from error
         for address in server.addresses:
             click.echo(f"listening on {address}{' with TLS' if options.tls else ''}")
         click.echo("serving grpc.testing.TestService; Ctrl-C or SIGTERM stops")

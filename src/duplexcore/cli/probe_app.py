@@ -15,7 +15,7 @@ from rich.table import Table
 
 from .addresses import is_here, parsed
 from .console import Console
-from .problems import Problem, check_writable, run, write
+from .problems import WrongUse, check_writable, run, told_as_wrong_use, write
 
 if TYPE_CHECKING:
     from duplexcore.testing.probe import Case, Report, Result, Target
@@ -143,13 +143,15 @@ def probe(
         raise click.UsageError(
             f"{host} is not this machine, and the probe sends hostile bytes: --i-may-test-this-target says that you may"
         )
-    for path in (json_file, junit, markdown):
-        check_writable(path)
+    with told_as_wrong_use():
+        for path in (json_file, junit, markdown):
+            check_writable(path)
+        context = client_context(ca) if tls or ca else None
     try:
         target = Target(
             host,
             port,
-            tls=client_context(ca) if tls or ca else None,
+            tls=context,
             server_name=server_name,
             authority=authority,
             method=method,
@@ -175,13 +177,7 @@ async def _probe(target: Target, cases: list[Case], show: Callable[[Result], Non
     try:
         return await ask(target, cases, progress=show)
     except NoServerError as error:
-        raise _NotAsked(str(error), "check the address, and --tls; with --method also --kind and --message") from error
-
-
-class _NotAsked(Problem):
-    """It could not be asked: that is not an answer that breaks a rule."""
-
-    exit_code = 2
+        raise WrongUse(str(error), "check the address, and --tls; with --method also --kind and --message") from error
 
 
 # --- what was asked ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,17 @@ import click
 from duplexcore import LocalProtocolError, RpcError, StatusCode
 from duplexcore_anyio import CallClosedError, ConnectError, ListenError
 
-__all__ = ["INTERRUPTED", "Problem", "check_writable", "explain", "need", "run", "write"]
+__all__ = [
+    "INTERRUPTED",
+    "Problem",
+    "WrongUse",
+    "check_writable",
+    "explain",
+    "need",
+    "run",
+    "told_as_wrong_use",
+    "write",
+]
 
 T = TypeVar("T")
 
@@ -40,6 +51,21 @@ class Problem(click.ClickException):
         click.echo(f"duplexcore: {self.message}", err=True)
         if self.hint:
             click.echo(f"  {self.hint}", err=True)
+
+
+class WrongUse(Problem):
+    """What was asked for can not be done: exit code 2, where 1 is an answer."""
+
+    exit_code = 2
+
+
+@contextmanager
+def told_as_wrong_use() -> Generator[None, None, None]:
+    """Problems with what flags name are wrong use."""
+    try:
+        yield
+    except Problem as problem:
+        raise WrongUse(problem.message, problem.hint) from problem
 
 
 def need(module: str) -> None:

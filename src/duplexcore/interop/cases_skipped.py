@@ -6,7 +6,7 @@ from .case import Case, CaseRun, CaseSkipped
 
 __all__ = ["CASES"]
 
-_ACCOUNTS = "it needs accounts at a cloud provider, and credentials of calls, which duplexcore does not have"
+_ACCOUNTS = "it needs an account at a cloud provider, and credentials made from it"
 _ORCA = "it needs load balancing by reports of the backends (ORCA), which duplexcore does not have"
 
 _REASONS = {
