@@ -2,8 +2,8 @@
 application gets of them. It judges nothing.
 
 The jobs are a file of JSON lines, each a `Job`, whose exercise is the name of a
-`duplexcore.testing.misbehaving.Exercise`. For each a line is printed, ``{"case", "calls": [...]}``, with a `Seen` for
-each call; the one that the case is about comes first.
+`duplexcore.testing.misbehaving.Exercise`. For each call a line is printed, ``{"case", "seen"}``, with a `Seen`; the
+call that the case is about comes first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ AT_ONCE = 10
 CONNECTING = "connect: "
 #: Jobs that run at a time.
 TOGETHER = 6
-#: Characters of a status message or an exception that are kept, and metadata fields.
+#: Characters of a status message, an exception or a value that are kept, and metadata fields.
 LONGEST, MOST = 160, 10
 
 
@@ -145,24 +145,24 @@ class Exercise:
 
 def _shown(metadata: list[tuple[str, Any]]) -> list[tuple[str, str]]:
     return [
-        (key, f"hex:{value.hex()}" if isinstance(value, bytes) else value)
+        (key, (f"hex:{value.hex()}" if isinstance(value, bytes) else value)[:LONGEST])
         for key, value in metadata
         if key.startswith("x-")
     ][:MOST]
 
 
-async def _run(job: Job, flags: Flags, blocking: bool) -> dict[str, Any]:
+async def _run(job: Job, flags: Flags, blocking: bool) -> list[Seen]:
     """A case on a channel of its own."""
     own = Flags(**(vars(flags) | {"server_port": job.port}))
     try:
         async with asyncio.timeout(HANGS * job.timeout), flags.connect(own) as peer:
             exercise = Exercise(job, peer, blocking)
-            calls = await getattr(exercise, job.exercise.lower())()
+            calls: list[Seen] = await getattr(exercise, job.exercise.lower())()
+            return calls
     except TimeoutError:
-        calls = [Seen(raised="no end", seconds=HANGS * job.timeout)]
+        return [Seen(raised="no end", seconds=HANGS * job.timeout)]
     except Exception as error:  # there is no channel to call on
-        calls = [Seen(raised=f"{CONNECTING}{type(error).__name__}", says=str(error)[:LONGEST])]
-    return {"case": job.case, "calls": [asdict(call) for call in calls]}
+        return [Seen(raised=f"{CONNECTING}{type(error).__name__}", says=str(error)[:LONGEST])]
 
 
 def asked(flags: Flags) -> list[Job]:
@@ -177,9 +177,10 @@ async def observe(jobs: list[Job], flags: Flags, *, blocking: bool) -> None:
     async def one(job: Job) -> None:
         async with limit:
             if blocking:
-                done = await asyncio.to_thread(lambda: asyncio.run(_run(job, flags, blocking)))
+                calls = await asyncio.to_thread(lambda: asyncio.run(_run(job, flags, blocking)))
             else:
-                done = await _run(job, flags, blocking)
-        print(json.dumps(done), flush=True)
+                calls = await _run(job, flags, blocking)
+        for call in calls:
+            print(json.dumps({"case": job.case, "seen": asdict(call)}), flush=True)
 
     await asyncio.gather(*map(one, jobs))
