@@ -22,7 +22,9 @@ class Role(IntEnum):
         return SERVER if self is CLIENT else CLIENT
 
 
+#: The side that opens the call.
 CLIENT: Final = Role.CLIENT
+#: The side that answers it.
 SERVER: Final = Role.SERVER
 
 
@@ -115,6 +117,7 @@ class Refuse:
     """The server has no place for the call that is about to come (CONN-8)."""
 
 
+#: What a side does by itself: a command of its application, or something that befalls it.
 Step = Start | SendMessage | HalfClose | Cancel | SendInitialMetadata | Finish | Abort | DeadlineFired | Fault | Refuse
 
 # -- frames, as the sender framed them and as the receiver heard them -------------------------------------------------
@@ -177,7 +180,9 @@ class TransportEnded:
     origin: Origin = Origin.TRANSPORT
 
 
+#: What goes over a wire.
 Frame = Headers | Data | Trailers | Reset | Goaway
+#: What a side hears.
 Input = Frame | TransportEnded
 
 # -- what is wrong ----------------------------------------------------------------------------------------------------
