@@ -65,7 +65,10 @@ class Simulation:
         self.clients = [ClientApp(self.client, index, script) for index, script in enumerate(scenario.calls)]
         self.servers: dict[int, ServerApp] = {}
         self.actors: list[Actor] = [actor for app in self.clients for actor in app.actors]
-        self.actors += [self.client, self.up, self.server, self.down, *self.clocks]
+        self.actors += [self.client, self.up, self.server, self.down]
+        #: Where the server's applications come in: what disturbs is behind them, so a dull run has none of it.
+        self._place = len(self.actors)
+        self.actors += self.clocks
         sides, wires = (self.client, self.server), (self.up, self.down)
         if scenario.leaves:
             self.actors += [Leaver(side, chooser) for side in sides]
@@ -128,7 +131,8 @@ class Simulation:
         self._hear(app)
         assert index not in self.servers, f"call {index} was opened twice"
         self.servers[index] = app
-        self.actors.extend(app.actors)
+        self.actors[self._place : self._place] = app.actors
+        self._place += len(app.actors)
         for hook in self._hooks["on_started"]:
             hook(app)
 
