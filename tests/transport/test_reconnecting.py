@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,7 +13,7 @@ import pytest
 import trio.testing
 from anyio.abc import ByteStream
 
-from duplexcore import ClientConfig, ErrorCode, Frame, FrameType, RpcError, ServerConfig, StatusCode
+from duplexcore import ClientConfig, Frame, FrameType, RpcError, StatusCode
 from duplexcore.testing import raw
 from duplexcore_anyio import (
     Backoff,
@@ -29,12 +27,11 @@ from duplexcore_anyio import (
     serve_stream,
 )
 from duplexcore_anyio.channel_state import CHANNEL, ChannelTurn
-from tests.support.transport import COUNT, HELLO, SUM, TALK, Tape, echo, four_kinds, until
+from tests.support.net import SETTINGS, Net, served, steady, taking
+from tests.support.transport import COUNT, HELLO, SUM, TALK, Tape, four_kinds, until
 
 IDLE, CONNECTING, READY = ChannelState.IDLE, ChannelState.CONNECTING, ChannelState.READY
 FAILURE, SHUTDOWN = ChannelState.TRANSIENT_FAILURE, ChannelState.SHUTDOWN
-SETTINGS = raw.frame(raw.SETTINGS) + raw.settings_ack()
-Behave = Callable[[ByteStream], Awaitable[None]]
 on_virtual_time = pytest.mark.parametrize("backend", ["trio"])
 
 
@@ -43,62 +40,9 @@ def clock() -> trio.testing.MockClock:
     return trio.testing.MockClock(autojump_threshold=0.01)
 
 
-def steady(**options: Any) -> Backoff:
-    """Back-off without chance."""
-    return Backoff(draw=lambda: 0.5, **options)
-
-
-@contextmanager
-def suppressing() -> Iterator[None]:
-    """A peer that is not ours has seen the other side close."""
-    try:
-        yield
-    except* (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-        pass
-
-
-class Net:
-    """Addresses in memory: what stands behind one, now. None: nobody listens; a number: so many seconds until then."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.behind: dict[str, Behave | float | None] = {}
-        #: When which address was tried.
-        self.attempts: list[tuple[float, str]] = []
-        self._monkeypatch = monkeypatch
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        async with anyio.create_task_group() as tasks:
-
-            async def connect_tcp(host: str, port: int) -> ByteStream:
-                self.attempts.append((round(anyio.current_time() - start, 3), host))
-                behave = self.behind.get(host)
-                if isinstance(behave, float):
-                    await anyio.sleep(behave)
-                    behave = None
-                if behave is None:
-                    raise ConnectionRefusedError
-                near, far = memory_link()
-                tasks.start_soon(answer, behave, far)
-                return near
-
-            async def answer(behave: Behave, stream: ByteStream) -> None:
-                with suppressing():
-                    await behave(stream)
-
-            start = anyio.current_time()
-            self._monkeypatch.setattr(anyio, "connect_tcp", connect_tcp)
-            yield
-            tasks.cancel_scope.cancel()
-
-
 @pytest.fixture
 def net(monkeypatch: pytest.MonkeyPatch) -> Net:
     return Net(monkeypatch)
-
-
-def served(talk: Any = echo, **config: Any) -> Behave:
-    return partial(serve_stream, four_kinds(talk), config=ServerConfig(**config))
 
 
 async def four_calls(channel: Channel, **options: Any) -> None:
@@ -412,29 +356,6 @@ async def test_a_server_that_closes_unused_connections_disturbs_no_call(backend:
         for wait in (119.0, 119.999, 120.0, 120.001, 6.9, 6.999, 7.0, 7.001, 7.5, 200.0):
             await anyio.sleep(wait)
             await four_calls(channel)
-
-
-def taking(after: int, how: str) -> Behave:
-    """A peer that takes calls to ``after``, and refuses those that come then."""
-
-    async def behave(stream: ByteStream) -> None:
-        peer = raw.RawPeer(client=False)
-        await stream.send(peer.hello())
-        taken = 0
-        while True:
-            frames = peer.read(await stream.receive())
-            for frame in frames:
-                if frame.type != raw.HEADERS:
-                    continue
-                taken += 1
-                if taken <= after:
-                    continue
-                last = 2 * after - 1 if after else 0
-                await stream.send(
-                    raw.rst(frame.stream, ErrorCode.REFUSED_STREAM) if how == "refuse" else raw.goaway(last)
-                )
-
-    return behave
 
 
 @on_virtual_time
