@@ -96,12 +96,12 @@ class Oracle(Property):
         self._move(app.side, app.index, lambda side: model.took(side, say.Event.STARTED))
 
     def on_event(self, app: App, event: Any) -> None:
-        heard = _terminal(event) if type(event) is CallEnded else EVENTS[type(event)]
+        heard = terminal(event) if type(event) is CallEnded else EVENTS[type(event)]
         self._move(app.side, app.index, lambda side: model.took(side, heard))
 
     def on_ended(self, app: App) -> None:
         assert app.ended is not None
-        expected, came = self._model(app.side, app.index).ended, _terminal(app.ended)
+        expected, came = self._model(app.side, app.index).ended, terminal(app.ended)
         if came != expected:
             self.fail(f"{app} has ended as {came} ({app.ended.status.message}), expected was {expected}")
 
@@ -210,5 +210,5 @@ class Oracle(Property):
         return self._calls[frame.stream], say.Headers()
 
 
-def _terminal(ended: CallEnded) -> say.Terminal:
+def terminal(ended: CallEnded) -> say.Terminal:
     return say.Terminal(ended.status.code, say.Origin[ended.origin.name], ended.unprocessed)
