@@ -175,6 +175,14 @@ def test_2_when_the_server_is_used_wrongly(arguments: list[str], says: str) -> N
     assert says in result.output
 
 
+@pytest.mark.req("CHAN-9")
+def test_several_addresses_are_one_target(port: str) -> None:
+    with serving() as (_, other):
+        for target in (f"127.0.0.1:{port},127.0.0.1:{other}", f"127.0.0.1:1,127.0.0.1:{other}"):
+            result = client("--server_host", f"ipv4:{target}", "--test_case", "pick_first_unary")
+            assert result.exit_code == 0, result.output
+
+
 def test_2_when_the_port_is_taken(port: str) -> None:
     run = duplexcore("interop", "server", "--port", port)
     assert (run.returncode, run.stdout) == (2, "")

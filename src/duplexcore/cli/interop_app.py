@@ -117,7 +117,12 @@ def server(
 
 
 @interop.command()
-@click.option("--server_host", default="localhost", show_default=True, help="The server under test.")
+@click.option(
+    "--server_host",
+    default="localhost",
+    show_default=True,
+    help="The server under test; or a whole target, like ipv4:127.0.0.1:1,127.0.0.1:2, with the ports.",
+)
 @click.option("--server_port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True, help="Its port.")
 @click.option(
     "--server_host_override",

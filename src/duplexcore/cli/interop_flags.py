@@ -91,4 +91,7 @@ def metadata(text: str) -> Metadata:
 
 
 def address(host: str, port: int) -> str:
+    """A target; a host that is one already, as a list of addresses is, stays."""
+    if host.startswith(("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:")):
+        return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
