@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-floor check lint types imports diagrams diagrams-check protos protos-check coverage gate \
-        requirements requirements-check format clean peers interop
+        requirements requirements-check format clean peers interop peers-table
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ peers: $(VENV)/.installed-demo ## install the other Python implementations, each
 
 interop: peers $(VENV)/.installed-dev ## every official interop case against them, both ways, plain and TLS; at most 4 minutes
 	DUPLEXCORE_PEERS=$(PEERS) $(BIN)/pytest -m gate -n $(WORKERS) tests/interop_matrix $(ARGS)
+
+peers-table: $(VENV)/.installed-dev ## run all peers, which must be installed, and write docs/peers.json and docs/peers.md; 5 minutes
+	$(PY) -m scripts.peers $(ARGS)
 
 # -- the gate ----------------------------------------------------------------------------------------------------------
 

@@ -74,8 +74,15 @@ class Exercise:
 
     async def _watched(self, ended: Awaitable[Result], messages: list[int]) -> Seen:
         started = time.monotonic()
+        task = asyncio.ensure_future(ended)  # of its own: a library may cancel the one that it is called in
         try:
-            result = await ended
+            await asyncio.wait([task])
+            result = task.result()
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                task.cancel()
+                raise
+            seen = Seen(raised="CancelledError", messages=messages)
         except Exception as error:  # what the application would get, whatever it is
             seen = Seen(raised=type(error).__name__, says=str(error)[:LONGEST], messages=messages)
         else:
