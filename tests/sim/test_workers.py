@@ -23,7 +23,7 @@ from duplexcore.testing.sim.workers import Worker
 from .planted import overtaken
 from .redis_server import RedisServer, needs_redis, redis_server
 
-OPTIONS = EngineOptions(calls=1, leaves=False, faults=False)
+OPTIONS = EngineOptions(calls=1, messages=1, leaves=False, faults=False)
 TAPES: list[Tape] = [(1, 2, 3, 4), (5, 6, 7, 8, 9, 10)]
 
 
@@ -156,7 +156,7 @@ def test_what_reaches_something_new_is_shared_and_replayed_and_mutated_by_others
     shared = Shelf(database, "engine", OPTIONS).tapes()
     assert len(shared) == one.tally.corpus > 3
     assert list(other.begin()) == []
-    for _ in range(2 * len(shared) + 8):
+    for _ in range(3 * len(shared)):
         other.once()
     tally = other.tally
     assert tally.replayed == len(shared)
@@ -351,7 +351,7 @@ def test_workers_share_through_redis(redis: RedisServer) -> None:
     list(other.begin())
     for _ in range(6):
         other.once()
-    assert other.tally.replayed == 3
+    assert other.tally.replayed == 2
     assert other.tally.known == 0
     found = until_found(worker(opened(redis.address), make=Overtaken))
     other.end()

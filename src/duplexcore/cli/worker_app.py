@@ -31,19 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pull", "worker"]
 
-#: What a run contains and where its failures go is said as in `duplexcore fuzz run`.
-SHARED = {
-    "target",
-    "policy",
-    "calls",
-    "messages",
-    "no_endings",
-    "no_leaves",
-    "no_faults",
-    "costly",
-    "folder",
-    "reports",
-}
+#: What a run contains and where its failures go is said as in `duplexcore fuzz run`; not so these.
+NOT_SHARED = {"seed", "runs", "max_time", "method", "kind", "message", "timeout", "authority", "mine"}
 #: Seconds between two lines of progress where nobody watches.
 LINE_EVERY = 30.0
 
@@ -120,7 +109,7 @@ def worker(
         raise click.exceptions.Exit(1)
 
 
-worker.params[:0] = [param for param in fuzz_run.params if param.name in SHARED]
+worker.params[:0] = [param for param in fuzz_run.params if param.name not in NOT_SHARED]
 
 
 @click.command()
@@ -228,9 +217,9 @@ class Shift(Hunt):
         self.console.print(self._line(), soft_wrap=True)
         if tally.full:
             self.console.print("[yellow]the database takes no more tapes[/]")
-        self._say_all()
         if tally.met and not self.report.found:
-            self.console.print(f"[red]{tally.met} runs failed[/], in ways that were known")
+            self.console.print(f"[red]{tally.met} runs failed[/], in ways that were known; besides them:")
+        self._say_all()
         return tally.met > 0
 
     def _stopped(self) -> bool:

@@ -133,9 +133,9 @@ class Worker:
     # --- runs ---------------------------------------------------------------------------------------------------------
 
     def _next(self) -> Chooser:
-        """In turns: a tape of others as it is, while there are some, or one near the corpus, and a seed of its own."""
-        turn = self._counts["runs"] % 2
-        if turn and self._exchange.come:
+        """In turns: a seed of its own; a tape of others as it is, while there are some; one near the corpus."""
+        turn = self._counts["runs"] % 3
+        if turn == 1 and self._exchange.come:
             self._counts["replayed"] += 1
             return _Given(self._exchange.come.popleft())
         chance = PrngChooser(next(self._seeds), self._policy)
