@@ -17,21 +17,23 @@ __all__ = ["capped", "draw_configurations"]
 
 C = TypeVar("C", ClientConfig, ServerConfig)
 
-#: Stream windows in bytes; None: the usual one.
-WINDOWS = (None, 4_096, 100)
+#: The windows of streams and of the connection in bytes; None: the usual ones. HTTP/2 has no smaller connection.
+WINDOWS = ((None, None), (None, 65_535), (4_096, None), (100, None))
 #: A message is at most so many windows long: each needs about four WINDOW_UPDATEs.
 LONGEST = 4
 
 
 def draw_configurations(chooser: Chooser) -> tuple[ClientConfig, ServerConfig]:
     """Of the client and of the server, by choice."""
-    return _configurations(WINDOWS[chooser.choose(len(WINDOWS), "windows", WINDOWS)])
+    return _configurations(*WINDOWS[chooser.choose(len(WINDOWS), "windows", WINDOWS)])
 
 
 @lru_cache(maxsize=len(WINDOWS))
-def _configurations(window: int | None) -> tuple[ClientConfig, ServerConfig]:
+def _configurations(stream: int | None, connection: int | None) -> tuple[ClientConfig, ServerConfig]:
     client, server = ClientConfig(), ServerConfig()
-    return (client, server) if window is None else (_with_window(client, window), _with_window(server, window))
+    if connection is not None:
+        client, server = replace(client, connection_window=connection), replace(server, connection_window=connection)
+    return (client, server) if stream is None else (_with_window(client, stream), _with_window(server, stream))
 
 
 def _with_window(config: C, size: int) -> C:

@@ -167,13 +167,15 @@ class Simulation:
         self.up.clogged = self.down.clogged = False
         for tuner in self._tuners:
             tuner.restore()
-        for _ in range(2):
-            self._let_finish()
-            for app in self.clients:
-                if app.call is not None and app.call.ended is None:
-                    app.cancel()
-                    app.on_command(app, "cancels")
-                    app.side.touched()
+        self._let_finish()
+        for hook in self._hooks["on_calm"]:
+            hook()
+        for app in self.clients:
+            if app.call is not None and app.call.ended is None:
+                app.cancel()
+                app.on_command(app, "cancels")
+                app.side.touched()
+        self._let_finish()
         for hook in self._hooks["on_rest"]:
             hook()
 

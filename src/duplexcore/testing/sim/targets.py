@@ -92,11 +92,15 @@ class EngineTarget:
         counts = range(1, options.calls + 1)
         count = 1 + (chooser.choose(len(counts), "calls", counts) if len(counts) > 1 else 0)
         scripts = [draw_script(chooser, max_messages=options.messages, endings=options.endings) for _ in range(count)]
-        scenario = Scenario(calls=tuple(scripts), leaves=options.leaves, faults=options.faults)
+        # Not in each run: where a fault may come it will, and hides what would have come after it.
+        leaves = options.leaves and bool(chooser.choose(2, "leaves", ("no", "yes")))
+        faults = options.faults and bool(chooser.choose(2, "faults", ("no", "yes")))
+        scenario = Scenario(calls=tuple(scripts), leaves=leaves, faults=faults)
         if options.settings:
             client, server = draw_configurations(chooser)
             calls = [capped(script, client.stream_window) for script in scripts]
-            scenario = replace(scenario, calls=calls, client=client, server=server, tunes=True)
+            tunes = bool(chooser.choose(2, "settings", ("stay", "change")))
+            scenario = replace(scenario, calls=calls, client=client, server=server, tunes=tunes)
         return Simulation(scenario, chooser, self.watchers())
 
     def watchers(self) -> list[Watcher]:

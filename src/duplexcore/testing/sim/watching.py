@@ -57,8 +57,11 @@ class Watcher:
     def on_step(self) -> None:
         """A step is over."""
 
+    def on_calm(self) -> None:
+        """Readers read, the network delivers, and nothing can happen any more but that a clock goes on."""
+
     def on_rest(self) -> None:
-        """Nothing can happen any more: the run is over."""
+        """The calls that were left have been cancelled, and nothing can happen any more: the run is over."""
 
 
 #: The names of the hooks, for dispatch.
@@ -74,5 +77,6 @@ HOOKS = (
     "on_lost",
     "on_timeout",
     "on_step",
+    "on_calm",
     "on_rest",
 )

@@ -8,6 +8,7 @@ from ..wires import Frame
 from .base import Property
 
 if TYPE_CHECKING:
+    from ..apps import App
     from ..sides import Side
 
 __all__ = ["P10", "P33", "P41", "P42", "P43"]
@@ -55,7 +56,7 @@ class P33(Property):
 
 
 class P41(Property):
-    """No stream is opened after GOAWAY has arrived, and a later GOAWAY never raises its id."""
+    """No stream is opened after GOAWAY has arrived, a later one never raises its id, and each covers what was shown."""
 
     number = "P41"
 
@@ -63,10 +64,14 @@ class P41(Property):
         self._told: dict[Side, bool] = {}
         self._last: dict[Side, int] = {}
         self._opened: set[int] = set()
+        self._shown = 0  # the highest stream that the server's application was told of
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
         if frame.type == GOAWAY:
             self._told[side] = True
+
+    def on_started(self, app: App) -> None:
+        self._shown = self._shown + 2 if self._shown else 1  # they come in order, and none is refused
 
     def on_framed(self, side: Side, frame: Frame) -> None:
         if frame.type == HEADERS and side is self.sim.client and frame.stream not in self._opened:
@@ -77,6 +82,8 @@ class P41(Property):
             last = int.from_bytes(frame.payload[:4], "big")
             if last > self._last.get(side, last):
                 self.fail(f"{side.name} raises the last id of its GOAWAY to {last}")
+            if side is self.sim.server and last < self._shown:
+                self.fail(f"the server's last id is {last}, but its application has a call on stream {self._shown}")
             self._last[side] = last
 
 

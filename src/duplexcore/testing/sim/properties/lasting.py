@@ -1,0 +1,68 @@
+"""Properties of a connection that is left alone for a while: P19, P20 and P27."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from duplexcore.status import ErrorCode
+
+from ..wires import Frame
+from .base import Property
+from .flow import Ledger
+
+if TYPE_CHECKING:
+    from ..sides import Side
+
+__all__ = ["P19", "P20", "P27"]
+
+DATA, SETTINGS, WINDOW_UPDATE = 0, 4, 8
+
+
+class P19(Property):
+    """When no call is left, the window of the connection is whole again, but for less than a quarter withheld."""
+
+    number = "P19"
+
+    def begin(self) -> None:
+        self._ledgers = {self.sim.client: Ledger(), self.sim.server: Ledger()}
+
+    def on_framed(self, side: Side, frame: Frame) -> None:
+        if frame.type == DATA:
+            self._ledgers[side].sent(frame)
+
+    def on_arrived(self, side: Side, frame: Frame) -> None:
+        if frame.type in (WINDOW_UPDATE, SETTINGS):
+            self._ledgers[side].arrived(frame)
+
+    def on_rest(self) -> None:
+        client, server = self.sim.client, self.sim.server
+        if client.closed is not None or server.closed is not None:
+            return
+        for side, peer in ((client, server), (server, client)):
+            left, whole = self._ledgers[side].connection, peer.engine.config.connection_window
+            if (whole - left) * 4 >= whole:
+                self.fail(f"all calls are over, and {side.name} may send {left} of {whole} bytes")
+
+
+class P20(Property):
+    """Where readers read and the network delivers, every call ends that its applications end: nothing gets stuck."""
+
+    number = "P20"
+
+    def on_calm(self) -> None:
+        for app in self.sim.apps():
+            waits = app.script.drains and not app.script.half_close  # the server for a half-close that does not come
+            if app.call is not None and app.ended is None and not waits:
+                self.fail(f"{app} is stuck: {app.call}, {len(app.accepted)} messages said, {len(app.events)} heard")
+
+
+class P27(Property):
+    """Between sides that keep the rules no connection ends for a fault."""
+
+    number = "P27"
+
+    def on_closed(self, side: Side) -> None:
+        closed = side.closed
+        assert closed is not None
+        if closed.code != ErrorCode.NO_ERROR:
+            self.fail(f"{side.name} has closed with {ErrorCode(closed.code).name}: {closed.reason}")
