@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from .addresses import is_here, parsed
@@ -162,20 +162,28 @@ def probe(
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    show = partial(_show, console, verbose)
-    report = run(backend, debug, lambda: interruptible(partial(_probe, target, cases, show)))
+    report = run(backend, debug, lambda: interruptible(partial(_probe, target, cases, console, verbose)))
     _write(report, Outputs(json_file, junit, markdown))
     _summary(report, console)
     if not report.ok:
         raise click.exceptions.Exit(1)
 
 
-async def _probe(target: Target, cases: list[Case], show: Callable[[Result], None]) -> Report:
+async def _probe(target: Target, cases: list[Case], console: Console, verbose: bool) -> Report:
+    """The report, with a bar on a terminal that says how far it is; what is worth telling is told as it comes."""
     from duplexcore.testing.probe import NoServerError
     from duplexcore.testing.probe import probe as ask
 
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     try:
-        return await ask(target, cases, progress=show)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            bar = progress.add_task("", total=len(cases))
+
+            def show(one: Result) -> None:
+                progress.update(bar, advance=1, description=escape(one.case.id))
+                _show(console, verbose, one)
+
+            return await ask(target, cases, progress=show)
     except NoServerError as error:
         raise WrongUse(str(error), "check the address, and --tls; with --method also --kind and --message") from error
 
