@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from duplexcore.cli.app import command
+from duplexcore.cli.worker_app import worker
 from duplexcore.testing.sim.databases import opened
 from duplexcore.testing.sim.sharing import Shelf, shelves
 from duplexcore.testing.sim.targets import EngineOptions
@@ -182,3 +183,22 @@ def test_missing_packages_are_told_with_their_extras(monkeypatch: pytest.MonkeyP
     run = invoke("worker", "engine", "--db", "memory:")
     assert run.exit_code == 2
     assert "pip install 'duplexcore[testing]'" in run.output
+
+
+def test_the_manifest_for_kubernetes_is_what_the_command_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    yaml = pytest.importorskip("yaml")
+    text = (ROOT / "examples" / "kubernetes" / "fuzz-workers.yaml").read_text(encoding="utf-8")
+    parts = {one["kind"]: one for one in yaml.safe_load_all(text)}
+    job = parts["Job"]["spec"]
+    [container] = job["template"]["spec"]["containers"]
+    secret = parts["Secret"]["stringData"]
+    names = {one["name"]: secret[one["valueFrom"]["secretKeyRef"]["key"]] for one in container["env"]}
+    for name, value in {**names, "JOB_COMPLETION_INDEX": "7"}.items():
+        monkeypatch.setenv(name, value)
+    assert container["command"] == ["duplexcore"]
+    assert container["args"][:2] == ["fuzz", "worker"]
+    given = worker.make_context("worker", container["args"][2:]).params
+    assert given["address"] == f"redis://:{secret['password']}@{parts['Service']['metadata']['name']}:6379/0"
+    assert (given["index"], given["workers"], given["target"]) == (7, 8, "engine")
+    assert job["completions"] == job["parallelism"] == job["maxFailedIndexes"] == given["workers"]
+    assert job["podFailurePolicy"]["rules"][0]["onExitCodes"]["containerName"] == container["name"]
