@@ -98,7 +98,9 @@ class AddressSubject:
         try:
             self.usual = anyio.run(plain_call, self._target)
         except OSError as error:
-            raise _NotAsked(f"{name}: {error or 'no answer'}", "check that a gRPC server listens there") from error
+            raise _NotAsked(
+                f"{name}: {str(error) or type(error).__name__}", "check that a gRPC server listens there"
+            ) from error
 
     @staticmethod
     def is_address(name: str) -> bool:

@@ -41,7 +41,7 @@ TIMES = 5
 RUNS, RUNS_ADDRESS = 5_000, 200
 
 
-class Reports(click.ParamType):
+class Reports(click.ParamType):  # type: ignore[type-arg] # generic from click 8.4 on
     """``junit=FILE,ndjson=FILE,html=FILE``, in any number."""
 
     name = "reports"
@@ -90,6 +90,7 @@ hunting = _options(
     click.option("--messages", type=click.IntRange(1, 100), default=3, show_default=True, help="Each way, at most."),
     click.option("--no-endings", is_flag=True, help="No cancellations, deadlines and aborts."),
     click.option("--no-leaves", is_flag=True, help="No side shuts down."),
+    click.option("--no-settings", is_flag=True, help="All windows are large, and no settings change on the way."),
     click.option("--no-faults", is_flag=True, help="The network neither stalls nor breaks."),
     click.option("--costly", is_flag=True, help="Also check what needs copies of the engines; several times slower."),
     cases_option,
@@ -190,28 +191,31 @@ def replay(case: str, folder: Path, times: int, html: Path | None, mine: bool) -
     FILE is a case file; ID the name of one in --cases, or how it begins. The answer is FIXED (exit code 0), FAILED or
     FLAKY n of 5 (exit code 1), or ERROR: it could not be run (exit code 2).
     """
-    from .fuzz_subjects import from_case
+    from .fuzz_subjects import Unusable, from_case
 
-    console = Console(highlight=False)
-    read = _case(case, folder)
     check_writable(html)
+    console = Console(highlight=False)
     try:
+        read = _case(case, folder)
         subject = from_case(read, mine=mine)
         results = [subject.again(read.tape) for _ in range(times)]
-    except Exception:
+    except click.ClickException:
         console.print("[red]ERROR[/]")
         raise
+    except Exception as error:
+        console.print("[red]ERROR[/]")
+        raise Unusable(f"unexpected {type(error).__name__}: {error}") from error
     failures = [(error, picture) for error, picture in results if error is not None]
     if html is not None:
         write(html, _page(read, subject))
     if not failures:
         console.print(f"[green]FIXED[/]  {escape(read.message)}", soft_wrap=True)
         return
-    error, picture = failures[-1]
+    failure, picture = failures[-1]
     verdict = "FAILED" if len(failures) == times else f"FLAKY {len(failures)} of {times}"
-    console.print(f"[red]{verdict}[/]  {escape(str(error))}", soft_wrap=True)
-    if error.number != read.number:
-        console.print(f"it was {escape(read.number)}, and is now {escape(error.number)}")
+    console.print(f"[red]{verdict}[/]  {escape(str(failure))}", soft_wrap=True)
+    if failure.number != read.number:
+        console.print(f"it was {escape(read.number)}, and is now {escape(failure.number)}")
     console.print(escape(picture), soft_wrap=True, end="")
     _exit(True)
 
@@ -382,6 +386,7 @@ def engine_options(given: dict[str, Any]) -> EngineOptions:
         messages=given["messages"],
         endings=not given["no_endings"],
         leaves=not given["no_leaves"],
+        settings=not given["no_settings"],
         faults=not given["no_faults"],
         costly=given["costly"],
     )

@@ -8,8 +8,9 @@ chosen: the same choices may go well the next time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import anyio
@@ -46,6 +47,8 @@ STORMS = (0, 12)
 STORM_BYTES = 8_000
 #: The longest message of a call that fills the window.
 LARGEST = 1_000_000
+#: How often a run may listen while nothing else is done.
+PATIENCE = 3
 #: Seconds that a listening step waits for what comes.
 GLIMPSE = 0.002
 MAX_STREAM = 2**31 - 1
@@ -89,10 +92,10 @@ async def converse(target: Target, chooser: Chooser, limits: Limits, log: Log, u
         calls = [draw_call(talk, chooser, limits) for _ in range(count)]
         storm = STORMS[chooser.choose(len(STORMS), "cancelled calls", STORMS)]
         await talk.play(calls)
-        await talk.storm(storm)
-        await talk.ping()
-        await talk.fill()
-        await talk.canary(usual)
+        for what in (partial(talk.storm, storm), talk.ping, talk.fill, partial(talk.canary, usual)):
+            if talk.leaving:
+                break
+            await what()
     finally:
         log.lines.extend([f"    the server has gone: {link.ended}"] if link.ended else [])
         await link.aclose()
@@ -119,19 +122,19 @@ async def plain_call(target: Target) -> str:
 class BlackCall:
     """One call, from the client's side: what it will send, what came, what the server may be doing."""
 
-    def __init__(self, talk: Conversation, stream: int, pieces: list[bytes], timeout: tuple[float | None, str]) -> None:
+    def __init__(self, talk: Conversation, index: int, pieces: list[bytes], timeout: tuple[float | None, str]) -> None:
         self.talk = talk
-        self.stream = stream
+        self.index = index
+        self.stream = 0  # until it starts
         self.pieces = pieces
         self.timeout, self.timeout_text = timeout
         self.begun: float | None = None
         self.half_closed = self.cancelled = self.done = False
         self.gave = talk.window  # credit that is left for the server on this stream
-        self.room = talk.server_window  # and for us
+        self.room = 0  # and for us, from its start on
         self.states = PossibleStates(SERVER, single=talk.target.kind == "unary")
         self.said, self.heard = DataReader(), DataReader()
         self.answer = ""
-        self._status_seen = False
 
     @property
     def open(self) -> bool:
@@ -139,6 +142,8 @@ class BlackCall:
 
     async def start(self) -> None:
         self.begun = anyio.current_time()
+        self.stream = self.talk.opened(self)
+        self.room = self.talk.server_window
         extra = [("grpc-timeout", self.timeout_text)] if self.timeout_text else []
         self.states.sent(Headers(bool(self.timeout_text), end=False))
         note = f" (grpc-timeout: {self.timeout_text})" if self.timeout_text else ""
@@ -157,6 +162,10 @@ class BlackCall:
 
     def has_room(self, size: int) -> bool:
         return min(self.room, self.talk.room) >= size
+
+    def can_say(self, size: int) -> bool:
+        """Whether there is no reason to wait: there is room, or the call is over."""
+        return self.has_room(size) or not self.open
 
     async def cancel(self) -> None:
         self.cancelled = True
@@ -208,7 +217,7 @@ class BlackCall:
                 return None
 
 
-def draw_call(talk: Conversation, chooser: Chooser, limits: Limits) -> list[Actor]:
+def draw_call(talk: Conversation, chooser: Chooser, limits: Limits) -> list[Act]:
     """A call by choice, as its actors; the one of all zeros is a plain one."""
     counts = (1,) if talk.target.kind == "unary" else (1, *(n for n in range(limits.messages + 1) if n != 1))
     count = counts[chooser.choose(len(counts), "requests", counts)] if len(counts) > 1 else 1
@@ -222,7 +231,7 @@ def draw_call(talk: Conversation, chooser: Chooser, limits: Limits) -> list[Acto
     endings = ("half-close", "cancel", "either")
     ending = chooser.choose(len(endings), "ending", endings)
     call = talk.new_call(pieces, timeout)
-    actors: list[Actor] = [Says(call, ending != 1)]
+    actors: list[Act] = [Says(call, ending != 1)]
     if ending:
         actors.append(Quits(call, must=ending == 1))
     return actors
@@ -240,7 +249,7 @@ class Says(Act):
     """Starts its call, sends its pieces, half-closes."""
 
     def __init__(self, call: BlackCall, half_closes: bool) -> None:
-        super().__init__(f"{call.stream} says", StepKind.APP)
+        super().__init__(f"call {call.index} says", StepKind.APP)
         self.call = call
         self._left = list(call.pieces)
         self._half_closes = half_closes
@@ -271,7 +280,7 @@ class Quits(Act):
     """Cancels its call, at any moment."""
 
     def __init__(self, call: BlackCall, *, must: bool) -> None:
-        super().__init__(f"{call.stream} cancels", StepKind.END)
+        super().__init__(f"call {call.index} cancels", StepKind.END)
         self.call, self.must = call, must
 
     def ready(self) -> bool:
@@ -282,16 +291,18 @@ class Quits(Act):
 
 
 class Listens(Act):
-    """Reads what has come, and gives credit."""
+    """Reads what has come, and gives credit; a few times, then somebody has to say something again."""
 
     def __init__(self, talk: Conversation) -> None:
         super().__init__("listens", StepKind.WIRE)
         self._talk = talk
+        self.left = PATIENCE
 
     def ready(self) -> bool:
-        return True
+        return self.left > 0
 
     async def do(self) -> None:
+        self.left -= 1
         await self._talk.listen(GLIMPSE)
         await self._talk.give_credit()
 
@@ -311,16 +322,24 @@ class Conversation:
         self.gave = DEFAULT_WINDOW  # what the server may send on the connection
         self.places = 100
         self.calls: dict[int, BlackCall] = {}
-        self._introduced = self._acknowledged = self._leaving = False
+        self._introduced = self._acknowledged = False
+        #: Whether it has said GOAWAY, with NO_ERROR.
+        self.leaving = False
         self._pongs: list[bytes] = []
+        self._count = 0
 
     def live(self) -> int:
         return sum(call.open for call in self.calls.values())
 
     def new_call(self, pieces: list[bytes], timeout: tuple[float | None, str] = (None, "")) -> BlackCall:
+        self._count += 1
+        return BlackCall(self, self._count, pieces, timeout)
+
+    def opened(self, call: BlackCall) -> int:
+        """The stream of a call that starts: ids only grow."""
         stream = 2 * len(self.calls) + 1
-        call = self.calls[stream] = BlackCall(self, stream, pieces, timeout)
-        return call
+        self.calls[stream] = call
+        return stream
 
     async def send(self, data: bytes, told: str) -> None:
         self.log.lines.append(f"--> {told}")
@@ -332,13 +351,17 @@ class Conversation:
         if not await self._until(lambda: self._introduced and self._acknowledged):
             raise CheckError("B3", "SETTINGS are not acknowledged" if self._introduced else "no SETTINGS have come")
 
-    async def play(self, calls: Sequence[list[Actor]]) -> None:
+    async def play(self, calls: Sequence[list[Act]]) -> None:
         """All the calls, in drawn order; then time to end for those that are open."""
         actors = [actor for one in calls for actor in one]
         listens = Listens(self)
-        while (ready := [actor for actor in actors if actor.ready()]) and not self._leaving:
-            options: list[Actor] = [*ready, listens]
-            await options[self._chooser.choose(len(options), "step", options)].do()  # type: ignore[attr-defined]
+        while (ready := [actor for actor in actors if actor.ready()]) and not self.leaving:
+            if listens.ready():
+                ready.append(listens)
+            acts = ready[self._chooser.choose(len(ready), "step", ready) if len(ready) > 1 else 0]
+            await acts.do()
+            if acts is not listens:
+                listens.left = PATIENCE
         for actor in actors:
             if isinstance(actor, Quits) and actor.must and actor.ready():
                 await actor.do()
@@ -363,10 +386,8 @@ class Conversation:
             call = self.new_call([])
             await call.start()
             part = raw.message(bytes(STORM_BYTES - 5), length=STORM_BYTES)
-            if not await self._until(lambda call=call, part=part: call.has_room(len(part)) or not call.open):  # type: ignore[misc]
-                raise CheckError(
-                    "B6", f"no credit for {len(part)} bytes after {self.target.timeout:g} s: {self._rooms(call)}"
-                )
+            if not await self._until(partial(call.can_say, len(part))):
+                raise CheckError("B6", f"no credit for {len(part)} bytes: {self._rooms(call)}")
             if call.open:
                 await call.say(part)
                 await call.cancel()
@@ -384,19 +405,18 @@ class Conversation:
         size = min(self.server_window, LARGEST)
         whole = raw.message(bytes(max(0, size - 5)))
         at = 0
-        while at < len(whole) and call.open:
-            if not await self._until(lambda: call.has_room(1) or not call.open):
+        while at < len(whole):
+            if not await self._until(partial(call.can_say, 1)):
                 raise CheckError("B6", f"no credit after {at} of {len(whole)} bytes: {self._rooms(call)}")
-            piece = whole[at : at + min(call.room, self.room, 16_384)] if call.open else b""
+            if not call.open:
+                return
+            piece = whole[at : at + min(call.room, self.room, 16_384)]
             at += len(piece)
-            if piece:
-                await call.say(piece, end=at == len(whole))
+            await call.say(piece, end=at == len(whole))
         if not await self._until(lambda: not call.open):
             raise CheckError("B6", f"a call with a message of {len(whole)} bytes is not answered")
 
     async def canary(self, usual: str) -> None:
-        if self._leaving:
-            return
         came = await self.plain()
         if came != usual:
             raise CheckError("B5", f"a plain call is answered with {came}, it was {usual}")
@@ -404,9 +424,10 @@ class Conversation:
     async def plain(self) -> str:
         call = self.new_call([])
         await call.start()
-        if not await self._until(lambda: call.has_room(len(self.target.message) + 5)):
+        if not await self._until(partial(call.can_say, len(self.target.message) + 5)):
             raise CheckError("B6", f"no credit for a plain call: {self._rooms(call)}")
-        await call.say(raw.message(self.target.message), end=True)
+        if call.open:
+            await call.say(raw.message(self.target.message), end=True)
         if not await self._until(lambda: not call.open):
             raise CheckError("B5", f"a plain call is not answered within {self.target.timeout:g} s")
         return call.answer
@@ -420,8 +441,8 @@ class Conversation:
             self._take(one)
             one = await self.link.frame(0)
         if self.link.ended is not None:
-            if self._leaving:
-                self._drop_open()
+            if self.leaving:
+                self._drop()
                 return
             raise CheckError("B5", f"the connection is {self.link.ended} {self.link.fault}".rstrip())
 
@@ -435,9 +456,8 @@ class Conversation:
             if call.open and call.gave < max(1_000, self.window // 2):
                 await call.give(max(1_000, self.window - call.gave))
 
-    async def _until(self, done: object) -> bool:
+    async def _until(self, done: Callable[[], bool]) -> bool:
         """Whether something is so within the grace."""
-        assert callable(done)
         by = anyio.current_time() + self.target.timeout
         while not done():
             await self.give_credit()
@@ -461,7 +481,8 @@ class Conversation:
             case raw.GOAWAY:
                 if one.code:
                     raise CheckError("B5", f"{one.brief}, though nothing was sent that breaks a rule")
-                self._leaving = True
+                self.leaving = True
+                self._drop(above=one.last_id)
             case _ if one.stream in self.calls:
                 if one.type == raw.DATA:
                     self.gave -= len(one.payload)
@@ -489,10 +510,10 @@ class Conversation:
     def _rooms(self, call: BlackCall) -> str:
         return f"{call.room} left on stream {call.stream}, {self.room} on the connection"
 
-    def _drop_open(self) -> None:
-        """The server is leaving, in order: what it has not taken is nobody's fault."""
-        for call in self.calls.values():
-            call.done = True
+    def _drop(self, above: int = 0) -> None:
+        """The server leaves in order: calls that it has not taken are nobody's fault."""
+        for stream, call in self.calls.items():
+            call.done = call.done or stream > above
 
 
 class _Dull:
@@ -509,5 +530,7 @@ def _unpadded(one: RawFrame) -> bytes:
 def _status(value: bytes | None) -> StatusCode | None:
     if value is None:
         return None
-    number = int(value) if value.isdigit() and len(value) < 4 else -1
-    return StatusCode(number) if number in StatusCode else StatusCode.UNKNOWN
+    try:
+        return StatusCode(int(value))
+    except ValueError:
+        return StatusCode.UNKNOWN

@@ -62,12 +62,13 @@ def sentences(properties: Sequence[type[Property]]) -> dict[str, str]:
 def keep(case: Case, run: Replay, folder: Path) -> Kept:
     """Writes the case, its page, its diagram and its test beside each other. Raises OSError."""
     path = case.write(folder)
-    kept = Kept(path, path.with_suffix(".html"), path.with_suffix(".mmd"), folder / f"test_{_identifier(case.name)}.py")
-    diagram = mermaid(run.recording.entries, race=case.race, fault=case.message, handshake=False)
-    kept.page.write_text(page(case, run), encoding="utf-8")
-    kept.mermaid.write_text(diagram, encoding="utf-8")
-    kept.test.write_text(pytest_file(case), encoding="utf-8")
-    return kept
+    drawn, diagram = path.with_suffix(".html"), path.with_suffix(".mmd")
+    test = folder / f"test_{_identifier(case.name)}.py"
+    sequence = mermaid(run.recording.entries, race=case.race, fault=case.message, handshake=False)
+    drawn.write_text(page(case, run), encoding="utf-8")
+    diagram.write_text(sequence, encoding="utf-8")
+    test.write_text(pytest_file(case), encoding="utf-8")
+    return Kept(path, drawn, diagram, test)
 
 
 def pytest_file(case: Case) -> str:
@@ -79,7 +80,8 @@ def pytest_file(case: Case) -> str:
         f'"""{reason}\n\nFound by `duplexcore fuzz`: the tape is the smallest that showed it.\n"""\n\n'
         "from duplexcore.testing.sim.cases import check\n\n\n"
         f"def test_{_identifier(case.name)}() -> None:\n"
-        f"    check({case.target!r}, {case.tape!r}{options})\n"
+        f"    tape = {case.tape!r}\n"
+        f"    check({json.dumps(case.target)}, tape{options})\n"
     )
 
 

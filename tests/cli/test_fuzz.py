@@ -1,0 +1,237 @@
+"""`duplexcore fuzz`: what it finds, keeps and runs again, and how it says what can not be run."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from click.testing import CliRunner, Result
+
+from duplexcore.cli.app import command
+
+from .running import serving
+
+ROOT = Path(__file__).resolve().parents[2]
+HASTY = ROOT / "examples" / "fuzzing"
+DOCS = (ROOT / "docs" / "fuzzing.md").read_text(encoding="utf-8")
+SMALL = ("--calls", "1", "--messages", "1", "--no-endings", "--no-leaves", "--no-faults", "--no-settings")
+
+
+def fuzz(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(command, ["fuzz", *map(str, arguments)])
+
+
+@pytest.fixture(autouse=True)
+def in_the_folder_of_the_example(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Modules are found in the current folder; what the command adds to the path is taken off again."""
+    monkeypatch.chdir(HASTY)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    sys.modules.pop("hasty", None)
+
+
+@pytest.fixture(scope="module")
+def hunted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    """The planted fault, found: what was said, and the folder of it all."""
+    folder = tmp_path_factory.mktemp("hunt")
+    reports = ",".join(f"{kind}={folder / kind}" for kind in ("junit", "ndjson", "html"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(HASTY)
+        patch.setattr(sys, "path", [*sys.path])
+        result = fuzz("run", "hasty:Hasty", *SMALL, "--runs", "60", "--cases", folder / "cases", "--report", reports)
+    return result, folder
+
+
+def case_of(folder: Path, number: str) -> Path:
+    [path] = (folder / "cases").glob(f"{number}-*.dxcase")
+    return path
+
+
+def test_a_planted_fault_is_found_drawn_and_kept(hunted: tuple[Result, Path]) -> None:
+    result, folder = hunted
+    assert result.exit_code == 1, result.output
+    assert "P2: c0 got the server's status after 0 of 1 messages" in result.output
+    assert re.search(r"the race: step \d+ \(down delivers\) comes before step \d+ \(c0 reads\)", result.output)
+    case = case_of(folder, "P2")
+    assert f"again:  duplexcore fuzz replay {case}" in result.output
+    for suffix in (".html", ".mmd"):
+        assert case.with_suffix(suffix).is_file()
+    assert case.with_suffix(".mmd").read_text(encoding="utf-8").startswith("sequenceDiagram\n")
+
+
+def test_the_reports_say_the_same(hunted: tuple[Result, Path]) -> None:
+    _, folder = hunted
+    suite = ET.fromstring((folder / "junit").read_text(encoding="utf-8"))
+    failed = {case.attrib["name"].partition(":")[0] for case in suite if case.find("failure") is not None}
+    lines = [json.loads(line) for line in (folder / "ndjson").read_text(encoding="utf-8").splitlines()]
+    assert {line["number"] for line in lines[:-1]} == failed
+    assert "P2" in failed
+    assert int(suite.attrib["failures"]) == len(failed) == lines[-1]["findings"]
+    assert len(suite) == int(suite.attrib["tests"]) > len(failed)
+    assert lines[-1]["runs"] == 60
+    assert "after 0 of 1 messages" in (folder / "html").read_text(encoding="utf-8")
+
+
+def test_a_case_is_replayed_by_file_and_by_name(hunted: tuple[Result, Path], tmp_path: Path) -> None:
+    _, folder = hunted
+    page = tmp_path / "page.html"
+    for name in (case_of(folder, "P2"), "P2"):
+        result = fuzz("replay", name, "--cases", folder / "cases", "--html", page)
+        assert result.exit_code == 1, result.output
+        assert result.output.startswith("FAILED  P2: c0 got the server's status")
+    assert "P2 does not hold" in page.read_text(encoding="utf-8")
+
+
+def test_without_the_fault_it_is_fixed(hunted: tuple[Result, Path], tmp_path: Path) -> None:
+    content = json.loads(case_of(hunted[1], "P2").read_text(encoding="utf-8"))
+    sound = tmp_path / "sound.dxcase"
+    sound.write_text(json.dumps(content | {"target": "engine"}), encoding="utf-8")
+    result = fuzz("replay", sound)
+    assert (result.exit_code, result.output[:5]) == (0, "FIXED")
+    result = fuzz("shrink", sound)
+    assert result.exit_code == 2
+    assert "does not fail any more" in result.output
+
+
+MOODY = """
+import itertools
+from hasty import Hasty
+from duplexcore.testing.sim.targets import EngineTarget
+
+runs = itertools.count()
+
+class Moody(EngineTarget):
+    def __call__(self, chooser):
+        return (Hasty if next(runs) in (1, 3) else EngineTarget).__call__(self, chooser)
+"""
+
+
+def test_a_failure_that_comes_and_goes_is_flaky(
+    hunted: tuple[Result, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = json.loads(case_of(hunted[1], "P2").read_text(encoding="utf-8"))
+    (tmp_path / "moody.py").write_text(MOODY, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    moody = tmp_path / "moody.dxcase"
+    moody.write_text(json.dumps(content | {"target": "moody:Moody"}), encoding="utf-8")
+    result = fuzz("replay", moody)
+    assert result.exit_code == 1
+    assert result.output.startswith("FLAKY 2 of 5  P2")
+
+
+def test_a_long_case_is_made_smaller(hunted: tuple[Result, Path], tmp_path: Path) -> None:
+    small = json.loads(case_of(hunted[1], "P2").read_text(encoding="utf-8"))
+    long = tmp_path / "P2-long.dxcase"
+    long.write_text(json.dumps(small | {"tape": [*small["tape"], 1, 2, 1]}), encoding="utf-8")
+    result = fuzz("shrink", long, "--cases", tmp_path / "cases")
+    assert result.exit_code == 0, result.output
+    [smaller] = (tmp_path / "cases").glob("*.dxcase")
+    assert len(json.loads(smaller.read_text(encoding="utf-8"))["tape"]) <= len(small["tape"])
+    again = fuzz("shrink", smaller)
+    assert "as small as it gets" in again.output
+
+
+def test_the_test_that_it_writes_fails_under_pytest_with_the_picture(hunted: tuple[Result, Path]) -> None:
+    _, folder = hunted
+    [test] = (folder / "cases").glob("test_p2_*.py")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", test],
+        cwd=HASTY,
+        env={"PYTHONPATH": str(HASTY)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert "PropertyError: P2: c0 got the server's status after 0 of 1 messages" in run.stdout
+    assert "app hears: OK by peer" in run.stdout
+
+
+def test_nothing_is_found_in_the_engine(tmp_path: Path) -> None:
+    result = fuzz("run", "engine", "--runs", "40", "--seed", "7", "--cases", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "nothing found in 40 runs" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_time_is_a_bound(tmp_path: Path) -> None:
+    result = fuzz("run", "engine", "--max-time", "0", "--cases", tmp_path)
+    assert (result.exit_code, "nothing found in 0 runs" in result.output) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "nonsense"], "'nonsense' is no target"),
+        (["run", "no_such_module:Service"], "there is no module 'no_such_module' here"),
+        (["run", "json:Service"], "module 'json' has no 'Service'"),
+        (["run", "json:loads"], "json:loads is no service"),
+        (["run", "127.0.0.1:1"], "127.0.0.1:1: "),
+        (["run", "192.0.2.1:50051"], "--i-may-test-this-target"),
+        (["run", "127.0.0.1:1", "--message", "x"], "--message is hexadecimal"),
+        (["run", "127.0.0.1:1", "--method", "x"], "a method is /package.Service/Method"),
+        (["run", "engine", "--method", "/a/b"], "--method is for a TARGET that is HOST:PORT"),
+        (["run", "engine", "--report", "yaml=x"], "'yaml=x' is not one of junit=FILE"),
+        (["run", "engine", "--report", "junit=/no/such/folder/x"], "cannot write"),
+        (["replay", "P0-00000000"], "there is no case P0-00000000"),
+    ],
+)
+def test_wrong_use_is_told(arguments: list[str], says: str) -> None:
+    result = fuzz(*arguments)
+    assert result.exit_code == (1 if "cannot write" in says else 2), result.output
+    assert says in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"version": 99}, "is a case file of version 99"),
+        ({"format": "x"}, "is not a case file"),
+        ({"options": {"nonsense": 1}}, "of another version"),
+        ({"target": "no_such_module:Service"}, "there is no module"),
+    ],
+)
+def test_a_case_that_can_not_be_run_is_an_error(
+    hunted: tuple[Result, Path], tmp_path: Path, change: dict[str, object], says: str
+) -> None:
+    content = json.loads(case_of(hunted[1], "P2").read_text(encoding="utf-8"))
+    path = tmp_path / "other.dxcase"
+    path.write_text(json.dumps(content | change), encoding="utf-8")
+    result = fuzz("replay", path)
+    assert result.exit_code == 2
+    assert result.output.startswith("ERROR")
+    assert says in result.output
+
+
+# --- a server at an address -------------------------------------------------------------------------------------------
+
+
+def test_our_server_keeps_the_rules_that_calls_can_show(tmp_path: Path) -> None:
+    with serving() as (_, address):
+        for method in ([], ["--method", "/duplexcore.demo.v1.Echo/Duplex", "--kind", "duplex", "--message", "0a0161"]):
+            result = fuzz("run", address, "--runs", "12", "--cases", tmp_path, *method)
+            assert result.exit_code == 0, result.output
+            assert "nothing found in 12 runs" in result.output
+
+
+# --- what the tutorial shows ------------------------------------------------------------------------------------------
+
+
+def test_the_tutorial_shows_the_diagram_that_the_tool_makes(hunted: tuple[Result, Path]) -> None:
+    diagram = case_of(hunted[1], "P2").with_suffix(".mmd").read_text(encoding="utf-8")
+    assert f"```mermaid\n{diagram}```\n" in DOCS, f"docs/fuzzing.md shows another diagram than this one:\n{diagram}"
+
+
+def test_the_tutorial_shows_the_example_and_the_test_word_for_word(hunted: tuple[Result, Path]) -> None:
+    assert f"```python\n{(HASTY / 'hasty.py').read_text(encoding='utf-8')}```\n" in DOCS
+    [test] = (hunted[1] / "cases").glob("test_p2_*.py")
+    text = test.read_text(encoding="utf-8")
+    assert f"```python\n{text}```\n" in DOCS, text
