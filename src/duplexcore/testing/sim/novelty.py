@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from duplexcore import CallEnded
 from duplexcore.connection import TimerKind
 
 from .apps import App
+from .choosing import Chooser
 from .sides import Side
 from .watching import Watcher
 from .wires import Frame
@@ -21,6 +22,15 @@ class Marks(Watcher):
 
     def __init__(self) -> None:
         self.marks: set[Hashable] = set()
+
+    @property
+    def watchers(self) -> Sequence[Watcher]:
+        """All that watch the run for it."""
+        return (self,)
+
+    def overhearing(self, chooser: Chooser) -> Chooser:
+        """The chooser that the run takes, for those who look at choices, too."""
+        return chooser
 
 
 #: Makes the collector of a new run.

@@ -145,8 +145,9 @@ class Worker:
         return chance
 
     def _run(self, chooser: Chooser) -> Failure | None:
-        recorder, marks = Recorder(chooser), self._novelty()
-        target = self._make(self._shelf.options, lambda: (marks,))
+        marks = self._novelty()
+        recorder = Recorder(marks.overhearing(chooser))
+        target = self._make(self._shelf.options, lambda: marks.watchers)
         try:
             target(recorder)
         except PropertyError as error:
