@@ -1,0 +1,67 @@
+"""The machines on our engine; each finds a planted fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from duplexcore import ServerConnection
+from duplexcore.testing import raw
+from duplexcore.testing.machines import CallMachine, ConnectionMachine, HostilePeerMachine
+from duplexcore.testing.sim.properties import PropertyError
+from duplexcore.testing.strategies.wire import VIOLATIONS, Violation
+from tests.sim.planted import overtaken
+
+SOME = settings(max_examples=25, stateful_step_count=40, database=None)
+# To find is the machine's work; to shrink is that of Hypothesis, and takes its time.
+MANY = settings(max_examples=400, stateful_step_count=40, database=None, phases=[Phase.generate])
+
+
+@pytest.mark.parametrize("machine", [CallMachine, ConnectionMachine, HostilePeerMachine])
+def test_our_engine_keeps_its_promises(machine: Any) -> None:
+    run_state_machine_as_test(machine, settings=SOME)
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS, ids=lambda one: one.name)
+def test_each_violation_ends_the_connection_with_its_code(violation: Violation) -> None:
+    machine = HostilePeerMachine()
+    machine.hello(raw.settings())
+    machine.broken = violation
+    machine.say(raw.data(1, raw.message(b"last")) + violation.wire)
+    assert machine.goaways == [violation.code]
+    assert machine.ends == {0: 1}
+    machine.one_goaway_with_the_code()
+    machine.ends_once()
+
+
+@pytest.mark.parametrize("machine", [CallMachine, ConnectionMachine])
+def test_a_status_that_overtakes_a_message_is_found(machine: Any) -> None:
+    with overtaken(), pytest.raises((PropertyError, AssertionError), match=r"P\d+: "):
+        run_state_machine_as_test(machine, settings=MANY)
+
+
+def test_an_engine_that_raises_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    receive: Callable[..., None] = ServerConnection.receive_data
+
+    def fragile(self: ServerConnection, data: bytes, now: float) -> None:
+        receive(self, data, now)
+        if self.is_closed:
+            raise KeyError("a stream")
+
+    monkeypatch.setattr(ServerConnection, "receive_data", fragile)
+    with pytest.raises(PropertyError, match="P26: receive_data raised KeyError"):
+        run_state_machine_as_test(HostilePeerMachine, settings=MANY)
+
+
+def test_an_invariant_of_ones_own_is_checked() -> None:
+    class Short(CallMachine):
+        def invariant_nobody_sends(self) -> None:
+            assert self.simulation is not None
+            assert not any(app.accepted for app in self.simulation.clients), "c0 has sent"
+
+    with pytest.raises(AssertionError, match="c0 has sent"):
+        run_state_machine_as_test(Short, settings=MANY)
