@@ -1,4 +1,4 @@
-"""Hypothesis for a busy machine: no time limit per example; ``HYPOTHESIS_PROFILE=long`` looks harder."""
+"""Hypothesis for a busy machine: no time limit per example; ``HYPOTHESIS_PROFILE=long`` looks harder, ``quick`` less."""
 
 import os
 
@@ -6,4 +6,5 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", settings.get_profile("default"), max_examples=5_000)
+settings.register_profile("quick", settings.get_profile("default"), max_examples=10, derandomize=True, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
