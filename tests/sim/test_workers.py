@@ -13,7 +13,8 @@ from duplexcore.testing.sim.choosing import Chooser, Recorder, Tape, TapeChooser
 from duplexcore.testing.sim.databases import DatabaseError, MissingPackageError, opened, without_password
 from duplexcore.testing.sim.exchange import INTERVAL, LONGEST
 from duplexcore.testing.sim.mutating import mutant
-from duplexcore.testing.sim.novelty import Cells
+from duplexcore.testing.sim.novelty import Cells, Turns
+from duplexcore.testing.sim.policies import PrngChooser
 from duplexcore.testing.sim.properties import PropertyError
 from duplexcore.testing.sim.sharing import INDEX, Bounds, Failure, Shelf, shelves
 from duplexcore.testing.sim.simulation import Simulation
@@ -275,6 +276,22 @@ def test_cells_name_sides_and_states() -> None:
     EngineTarget(OPTIONS, lambda: (cells,))(TapeChooser(()))
     assert {mark[0] for mark in cells.marks} == {"client", "server"}  # type: ignore[index]
     assert len(cells.marks) > 10
+
+
+def test_turns_are_of_any_target() -> None:
+    turns = Turns()
+    EngineTarget(OPTIONS)(turns.overhearing(TapeChooser(())))
+    assert ("", "c start") in turns.marks
+    assert len(turns.marks) > 5
+    first = set(turns.marks)
+    other = Turns()
+    EngineTarget(EngineOptions())(other.overhearing(PrngChooser(1)))
+    assert other.marks - first
+    database = InMemoryExampleDatabase()
+    one = worker(database, novelty=Turns)
+    for _ in range(10):
+        one.once()
+    assert one.tally.corpus > 1
 
 
 # --- addresses --------------------------------------------------------------------------------------------------------

@@ -174,6 +174,7 @@ class Shift(Hunt):
 
     def __init__(self, subject: InProcess, database: ExampleDatabase, plan: Plan, workers: int, bounds: Bounds) -> None:
         super().__init__(subject, plan)
+        from duplexcore.testing.sim.novelty import Cells, Turns
         from duplexcore.testing.sim.policies import Policy
         from duplexcore.testing.sim.sharing import Shelf
         from duplexcore.testing.sim.targets import maker
@@ -190,6 +191,7 @@ class Shift(Hunt):
             index=plan.seed,
             workers=workers,
             policy=Policy(plan.policy),
+            novelty=Cells if subject.name == "engine" else Turns,
             shrinking=subject.shrinking,
             stopped=self._stopped,
             tell=lambda text: self.console.print(f"[yellow]{escape(text)}[/]", soft_wrap=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from .sides import Side
 from .watching import Watcher
 from .wires import Frame
 
-__all__ = ["Cells", "Marks", "Novelty"]
+__all__ = ["Cells", "Marks", "Novelty", "Turns"]
 
 
 class Marks(Watcher):
@@ -73,6 +74,32 @@ class Cells(Marks):
         sim = self.sim
         other = sim.servers.get(app.index) if app.who == "c" else sim.clients[app.index]
         self.marks.add((app.side.name, what, _halves(app), None if other is None else _halves(other)))
+
+
+class Turns(Marks):
+    """Marks are two steps, one after the other, by what they are called without their numbers: for any target."""
+
+    def overhearing(self, chooser: Chooser) -> Chooser:
+        return _Overhearing(chooser, self.marks)
+
+
+class _Overhearing:
+    """A chooser that asks another one, and marks each step with the one before it."""
+
+    __slots__ = ("_before", "_inner", "_marks")
+
+    def __init__(self, inner: Chooser, marks: set[Hashable]) -> None:
+        self._inner = inner
+        self._marks = marks
+        self._before = ""
+
+    def choose(self, n: int, kind: str, labels: Sequence[object]) -> int:
+        chosen = self._inner.choose(n, kind, labels)
+        if kind == "step" and labels:
+            taken = re.sub(r"\d+", "", str(labels[chosen]))
+            self._marks.add((self._before, taken))
+            self._before = taken
+        return chosen
 
 
 def _halves(app: App) -> Hashable:
