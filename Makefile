@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-floor check lint types imports diagrams diagrams-check protos protos-check coverage gate \
-        requirements requirements-check format clean peers interop peers-table
+        requirements requirements-check format clean peers interop planted mutants peers-table
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ $(VENV)/.installed-dev: pyproject.toml | $(PY)
 	.venv-floor/bin/python -m pip install --quiet --constraint .venv-floor/constraints.txt --editable '.[dev]'
 	@touch $@
 
+# cosmic-ray is a program of its own: what it mutates is run by .venv.
+.venv-mutants/.installed:
+	$(PYTHON) -m venv .venv-mutants
+	.venv-mutants/bin/python -m pip install --quiet 'cosmic-ray==8.*'
+	@touch $@
+
 # -- the two commands to begin with ------------------------------------------------------------------------------------
 
 demo: $(VENV)/.installed-demo ## set up .venv and hold the duplex conversation (ARGS="--backend trio" and the like)
@@ -80,6 +86,14 @@ interop: peers $(VENV)/.installed-dev ## every official interop case against the
 
 peers-table: $(VENV)/.installed-dev ## run all peers, which must be installed, and write docs/peers.json and docs/peers.md; 5 minutes
 	$(PY) -m scripts.peers $(ARGS)
+
+# -- how good the tests are --------------------------------------------------------------------------------------------
+
+planted: $(VENV)/.installed-dev ## plant faults in copies of the engine: which the simulator finds, how soon (ARGS="NAME")
+	$(PY) scripts/planted.py $(ARGS)
+
+mutants: .venv-mutants/.installed $(VENV)/.installed-dev ## mutation testing of the engine, 20 minutes (ARGS="--sample 300 --seed 1")
+	.venv-mutants/bin/python scripts/mutants.py --python $(PY) --workers $(WORKERS) $(ARGS)
 
 # -- the gate ----------------------------------------------------------------------------------------------------------
 
@@ -134,5 +148,5 @@ format: $(VENV)/.installed-dev ## let ruff fix and format what it can
 	$(BIN)/ruff format .
 
 clean: ## remove the environments and everything that was generated but not committed
-	rm -rf $(VENV) .venv-protos .venv-floor $(PEERS) $(BUILD) .requirements .coverage .coverage.* coverage.json dist build \
+	rm -rf $(VENV) .venv-protos .venv-floor .venv-mutants $(PEERS) $(BUILD) .requirements .coverage .coverage.* coverage.json dist build \
 	  .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

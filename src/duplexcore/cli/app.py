@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from duplexcore import __version__
 
 from .console import Console
+from .explore_app import coverage, explore
 from .fuzz_app import fuzz
 from .http2_app import http2
 from .interop_app import interop
@@ -78,6 +79,8 @@ command.add_command(interop)
 command.add_command(probe)
 fuzz.add_command(worker)
 fuzz.add_command(pull)
+fuzz.add_command(explore)
+fuzz.add_command(coverage)
 command.add_command(fuzz)
 
 

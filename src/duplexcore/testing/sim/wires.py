@@ -128,6 +128,11 @@ class Wire(Actor):
             self.heard_end = True
             self.receive_end()
 
+    @property
+    def next_frame(self) -> Frame | None:
+        """The frame that arrives next; None: nothing is under way."""
+        return self._under_way[0] if self._under_way else None
+
     def deliver_all(self) -> bool:
         """Everything arrives. False: there was nothing."""
         if not self.ready():

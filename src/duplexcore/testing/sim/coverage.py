@@ -1,0 +1,123 @@
+"""Coverage as numbers: which cells of the state tables, orders of races and marks a set of runs has reached.
+
+The denominators are not written by hand: cells come from the tables, races from the explorer (kept in a file, since it
+takes minutes), and a cell that no run between two real engines can reach is one that the explorer does not reach
+either.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from duplexcore import Status, StatusCode
+
+from .coverage_cells import TABLES, Cell, counted
+from .coverage_marks import MARKS, Marks
+from .coverage_orders import Orders, Race, races
+from .explorer import explore
+from .explorer_halves import Bounds, Feature
+from .policies import Policy, PrngChooser
+from .targets import EngineOptions, EngineTarget
+from .watching import Watcher
+
+__all__ = ["WORLDS", "Coverage", "Denominators", "denominators", "explored", "measure"]
+
+#: What is explored for the denominators.
+WORLDS = (
+    Bounds(features=Feature.CANCELS | Feature.DEADLINES | Feature.ABORTS | Feature.LOSS | Feature.READS),
+    Bounds(features=Feature.GOAWAY | Feature.SHUTDOWN | Feature.CANCELS),
+    Bounds(requests=2, responses=2, features=Feature.CANCELS),
+)
+FILE = "reachable.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Denominators:
+    """What two engines that keep the rules can reach, by the explorer."""
+
+    cells: frozenset[Cell]
+    races: frozenset[Race]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a file; `denominators` reads it."""
+        return {"cells": sorted(map(list, self.cells)), "races": sorted(map(list, self.races))}
+
+
+@dataclass(slots=True)
+class Coverage:
+    """What a set of runs has reached: how often each."""
+
+    runs: int = 0
+    cells: Counter[Cell] = field(default_factory=Counter)
+    orders: Counter[Race] = field(default_factory=Counter)
+    marks: Counter[str] = field(default_factory=Counter)
+
+    def missing(self, of: Denominators) -> list[str]:
+        """What was not reached and can be, in words."""
+        cells = [f"cell {cell.table}: {cell.event} in {cell.state}" for cell in sorted(of.cells - set(self.cells))]
+        orders = [f"order: {one.first!r} before {one.second!r}" for one in sorted(of.races - set(self.orders))]
+        return [*cells, *orders, *(f"mark: {name}" for name in MARKS if not self.marks[name])]
+
+    def reached(self, of: Denominators) -> dict[str, tuple[int, int]]:
+        """Of cells, orders and marks: how many were reached, of how many."""
+        return {
+            "cells": (len(of.cells & set(self.cells)), len(of.cells)),
+            "race orders": (len(of.races & set(self.orders)), len(of.races)),
+            "marks": (sum(bool(self.marks[name]) for name in MARKS), len(MARKS)),
+        }
+
+
+class Late(Watcher):
+    """Handlers whose call is over say their status all the same (CANC-3)."""
+
+    def on_rest(self) -> None:
+        for app in self.sim.servers.values():
+            if app.said is None:
+                app.call.finish(Status(StatusCode.OK))
+
+
+def measure(seeds: Iterable[int], wanted: Iterable[Race] = ()) -> Coverage:
+    """Runs the engine with each seed, under policies in turn.
+
+    Every other run has a single call, in which races are counted; every second of these goes for orders of ``wanted``
+    that were not seen yet. Raises `PropertyError`.
+    """
+    coverage, left = Coverage(), set(wanted)
+    policies = (Policy.MIX, Policy.SWARM, Policy.PCT, Policy.SWARM)
+    single = EngineTarget(EngineOptions(calls=1), lambda: (Marks(coverage.marks), Late()))
+    several = EngineTarget(EngineOptions(), lambda: (Marks(coverage.marks), Late()))
+    with counted() as cells:
+        for seed in seeds:
+            orders = Orders(PrngChooser(seed, policies[seed // 2 % len(policies)]), left if seed % 4 == 2 else None)
+            (several if seed % 2 else single)(orders)
+            if not seed % 2:
+                coverage.orders += orders.seen
+                left -= set(orders.seen)
+            coverage.runs += 1
+    coverage.cells += cells
+    return coverage
+
+
+def explored() -> Denominators:
+    """What `WORLDS` contain: takes minutes. Raises `PropertyError`."""
+    cells: set[Cell] = set()
+    found: set[Race] = set()
+    for bounds in WORLDS:
+        with counted() as reached:
+            explorer = explore(bounds, reduced=True)
+            found |= races(explorer)
+        cells |= set(reached)
+    legal = {cell for table in TABLES for cell in table.legal}
+    return Denominators(frozenset(cells & legal), frozenset(found))
+
+
+def denominators() -> Denominators:
+    """What `explored` has found, as it is kept in the package."""
+    content = json.loads(files(__package__).joinpath(FILE).read_text(encoding="utf-8"))
+    cells = frozenset(Cell(*cell) for cell in content["cells"])
+    return Denominators(cells, frozenset(Race(*race) for race in content["races"]))

@@ -1,0 +1,300 @@
+"""Situations that a good set of runs reaches at least once: marks, each with a name that says what it is.
+
+An unhit mark means that the runs have become tamer than they were, or the engine has.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final
+
+from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message, Origin, StatusCode
+from duplexcore.connection import TimerKind
+
+from .apps import App
+from .sides import Side
+from .watching import Watcher
+from .wires import Frame
+
+__all__ = ["MARKS", "Marks"]
+
+DATA, HEADERS, RST, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 7, 8
+ES = 1
+
+MARKS: Final = (
+    # What the applications do, and when
+    "client cancels before its headers are framed",
+    "client cancels with messages unsent",
+    "client cancels after its half-close",
+    "client cancels with messages unread",
+    "client cancels after the server has finished",
+    "client cancels with a message partly on the wire",
+    "client sends after the end",
+    "client half-closes after the end",
+    "call refused locally: the connection is shutting down",
+    "server finishes before the half-close arrives",
+    "server finishes with requests unread",
+    "server finishes with responses unsent",
+    "server finishes after the end",
+    "server sends after the end",
+    "server aborts with responses unsent",
+    "server aborts with a message partly on the wire",
+    "server aborts after the half-close",
+    "a send buffer is full",
+    # What crosses on the wire
+    "cancel crossed trailers",
+    "cancel crossed data",
+    "cancel crossed an abort",
+    "deadline crossed trailers",
+    "both deadlines fired",
+    "goaway crossed headers",
+    "both sides shut down",
+    "window update crossed a reset",
+    "half-close crossed trailers",
+    "data arrives for a call that has ended",
+    "trailers arrive for a call that has ended",
+    # What is heard
+    "status queued behind unread data",
+    "initial metadata without a message",
+    "trailers only",
+    "an empty message",
+    "a message in several frames",
+    "several messages in a frame",
+    "end of stream on an empty frame",
+    "end of stream on data",
+    "half-close is taken",
+    "status that is not OK",
+    "a status with a message",
+    "reset without error after the status",
+    "an ended call is read later",
+    # Clocks
+    "client deadline before its headers are framed",
+    "client deadline with messages unread",
+    "server deadline with a message partly on the wire",
+    "server deadline before the client's",
+    "client deadline before the server's",
+    "deadline after the half-close",
+    "drain timeout",
+    "shutdown timeout",
+    # The connection
+    "transport lost before any call",
+    "transport lost with a call open",
+    "transport lost after the calls",
+    "transport lost with messages unread",
+    "call ends as unprocessed",
+    "a call outlives goaway",
+    "window of a stream used up",
+    "credit is given back",
+)
+
+
+class Marks(Watcher):
+    """Counts `MARKS`: ``hit``."""
+
+    def __init__(self, hit: Counter[str] | None = None) -> None:
+        self.hit: Counter[str] = Counter() if hit is None else hit
+
+    def mark(self, name: str, when: object = True) -> None:
+        assert name in _KNOWN, name
+        if when:
+            self.hit[name] += 1
+
+    def begin(self) -> None:
+        self._finished: set[int] = set()
+        self._cancelled: set[int] = set()
+        self._half_closed: set[int] = set()
+        self._deadlines: dict[int, set[str]] = {}
+        self._leaving: set[Side] = set()
+        self._goaway_heard = False
+        self._framed: dict[Side, Counter[int]] = {self.sim.client: Counter(), self.sim.server: Counter()}
+
+    # --- applications -------------------------------------------------------------------------------------------------
+
+    def on_command(self, app: App, what: str) -> None:
+        getattr(self, _COMMANDS[what])(app) if what in _COMMANDS else None
+        if app.call is not None:
+            self.mark("a send buffer is full", what == "send" and not app.refused and not app.call.writable)
+
+    def _cancels(self, app: App) -> None:
+        self.mark("client cancels before its headers are framed", app.call.ended.unprocessed)
+        self.mark("client cancels with messages unsent", app.accepted and self._bytes(app) < self._owed(app))
+        self.mark("client cancels with a message partly on the wire", self._partly(app))
+        self.mark("client cancels after its half-close", app.index in self._half_closed)
+        self.mark("client cancels with messages unread", app.readable)
+        self.mark("client cancels after the server has finished", app.index in self._finished)
+        self._cancelled.add(app.index)
+
+    def _half_close(self, app: App) -> None:
+        self.mark("client half-closes after the end", app.ended)
+        if not app.ended:
+            self._half_closed.add(app.index)
+
+    def _send(self, app: App) -> None:
+        self.mark(f"{'client' if app.who == 'c' else 'server'} sends after the end", app.refused)
+
+    def _start(self, app: App) -> None:
+        self.mark("call refused locally: the connection is shutting down", app.call is None)
+
+    def _finish(self, app: App) -> None:
+        self.mark("server finishes after the end", app.said is None)  # type: ignore[attr-defined]
+        if app.said is not None:  # type: ignore[attr-defined]
+            self._finished.add(app.index)
+            self.mark("server finishes before the half-close arrives", not app.half_closed)
+            self.mark("server finishes with requests unread", app.readable)
+            self.mark("server finishes with responses unsent", self._bytes(app) < self._owed(app))
+
+    def _aborts(self, app: App) -> None:
+        self.mark("server aborts with responses unsent", self._bytes(app) < self._owed(app))
+        self.mark("server aborts with a message partly on the wire", self._partly(app))
+        self.mark("server aborts after the half-close", app.half_closed)
+        self.mark("cancel crossed an abort", app.index in self._cancelled)
+
+    def on_event(self, app: App, event: Any) -> None:
+        before = app.events[-2] if len(app.events) > 1 else None
+        match event:
+            case Message(payload):
+                self.mark("an empty message", not payload)
+                self.mark("an ended call is read later", app.ended)
+                self.mark("status queued behind unread data", app.who == "c" and _by_peer(app.ended))
+            case HalfClosed():
+                self.mark("half-close is taken")
+            case CallEnded(status, _, origin):
+                self.mark("initial metadata without a message", type(before) is InitialMetadata)
+                self.mark("trailers only", before is None and app.who == "c" and origin is Origin.PEER)
+                self.mark("status that is not OK", not status.ok and origin is Origin.PEER)
+                self.mark("a status with a message", status.message and app.who == "c" and _said(self.sim, app))
+
+    def on_ended(self, app: App) -> None:
+        ended = app.ended
+        assert ended is not None
+        if app.who == "c":
+            self.mark("call ends as unprocessed", ended.unprocessed and ended.origin is Origin.TRANSPORT)
+            self.mark("a call outlives goaway", self._goaway_heard and ended.origin is Origin.PEER)
+        if ended.status.code is StatusCode.DEADLINE_EXCEEDED and ended.origin is Origin.LOCAL:
+            self._deadline(app, ended)
+
+    def _deadline(self, app: App, ended: CallEnded) -> None:
+        seen = self._deadlines.setdefault(app.index, set())
+        other = "s" if app.who == "c" else "c"
+        self.mark("both deadlines fired", other in seen)
+        if app.who == "c":
+            self.mark("client deadline before its headers are framed", ended.unprocessed)
+            self.mark("client deadline with messages unread", app.events and type(app.events[-1]) is not CallEnded)
+            self.mark("client deadline before the server's", other not in seen)
+            self.mark("deadline crossed trailers", app.index in self._finished)
+        else:
+            self.mark("server deadline with a message partly on the wire", self._partly(app))
+            self.mark("server deadline before the client's", other not in seen)
+            self.mark("deadline after the half-close", app.half_closed)
+        seen.add(app.who)
+
+    # --- the wire -----------------------------------------------------------------------------------------------------
+
+    def on_framed(self, side: Side, frame: Frame) -> None:
+        if frame.type == DATA:
+            self._framed[side][frame.stream] += len(frame.payload)
+            self.mark("a message in several frames", len(frame.payload) >= 16_384)
+            self.mark("several messages in a frame", _whole(frame.payload) > 1)
+            self.mark("end of stream on an empty frame", frame.flags & ES and not frame.payload)
+            self.mark("end of stream on data", frame.flags & ES and frame.payload)
+            self.mark("window of a stream used up", self._framed[side][frame.stream] >= side_window(self, side))
+        elif frame.type == WINDOW_UPDATE:
+            self.mark("credit is given back")
+        elif frame.type == GOAWAY:
+            self._leaving.add(side)
+            self.mark("both sides shut down", len(self._leaving) == 2)
+
+    def on_arrived(self, side: Side, frame: Frame) -> None:
+        client = side is self.sim.client
+        app = self._app(side, frame.stream)
+        if frame.type == GOAWAY and client:
+            self._goaway_heard = True
+            self.mark("goaway crossed headers", frame.payload[:4] != b"\x7f\xff\xff\xff" and self._above(frame))
+        if app is None:
+            return
+        over = app.ended is not None
+        trailers = frame.type == HEADERS and bool(frame.flags & ES)
+        self.mark("data arrives for a call that has ended", over and frame.type == DATA)
+        self.mark("trailers arrive for a call that has ended", over and trailers)
+        self.mark("cancel crossed data", client and app.index in self._cancelled and frame.type == DATA)
+        self.mark("cancel crossed trailers", client and app.index in self._cancelled and trailers)
+        self.mark("window update crossed a reset", over and frame.type == WINDOW_UPDATE)
+        ending = frame.type == DATA and frame.flags & ES
+        self.mark("half-close crossed trailers", not client and ending and app.index in self._finished)
+        self.mark("reset without error after the status", client and frame.type == RST and frame.payload == bytes(4))
+
+    # --- clocks and the connection ------------------------------------------------------------------------------------
+
+    def on_timeout(self, side: Side, reason: TimerKind) -> None:
+        self.mark("drain timeout", reason is TimerKind.DRAIN)
+        self.mark("shutdown timeout", reason is TimerKind.SHUTDOWN)
+
+    def on_lost(self, side: Side | None) -> None:
+        apps = [app for app in self.sim.apps() if app.side is side and app.call is not None]
+        self.mark("transport lost before any call", not apps)
+        self.mark("transport lost with a call open", any(app.ended is None for app in apps))
+        self.mark("transport lost after the calls", apps and all(app.ended is not None for app in apps))
+        self.mark("transport lost with messages unread", any(app.readable for app in apps))
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _app(self, side: Side, stream: int) -> App | None:
+        apps = self.sim.apps()
+        return next((app for app in apps if app.side is side and app.call is not None and _stream(app) == stream), None)
+
+    def _above(self, goaway: Frame) -> bool:
+        last = int.from_bytes(goaway.payload[:4], "big")
+        return any(app.call is not None and _stream(app) > last for app in self.sim.clients)
+
+    def _bytes(self, app: App) -> int:
+        return self._framed[app.side][_stream(app)]
+
+    def _owed(self, app: App) -> int:
+        return sum(5 + len(message) for message in app.accepted)
+
+    def _partly(self, app: App) -> bool:
+        """Whether a message of the app is on the wire in part."""
+        at, sent = 0, self._bytes(app)
+        for message in app.accepted:
+            at += 5 + len(message)
+            if at >= sent:
+                break
+        return 0 < sent != at
+
+
+_KNOWN: Final = frozenset(MARKS)
+_COMMANDS: Final = {
+    "start": "_start",
+    "send": "_send",
+    "half-close": "_half_close",
+    "cancels": "_cancels",
+    "finish": "_finish",
+    "aborts": "_aborts",
+}
+
+
+def _stream(app: App) -> int:
+    return int(app.call._lane.stream_id)
+
+
+def side_window(marks: Marks, side: Side) -> int:
+    """What the other side grants a stream before it gives anything back."""
+    scenario = marks.sim.scenario
+    return (scenario.server if side is marks.sim.client else scenario.client).stream_window
+
+
+def _whole(payload: bytes) -> int:
+    at = count = 0
+    while len(payload) - at >= 5 and payload[at] == 0:
+        at += 5 + int.from_bytes(payload[at + 1 : at + 5], "big")
+        count += at <= len(payload)
+    return count
+
+
+def _by_peer(ended: CallEnded | None) -> bool:
+    return ended is not None and ended.origin is Origin.PEER
+
+
+def _said(sim: Any, app: App) -> bool:
+    server = sim.servers.get(app.index)
+    return server is not None and server.said is not None
