@@ -46,7 +46,11 @@ TIMEOUTS: Final = ((None, ""), (0.2, "200m"), (0.02, "20m"))
 STORMS = (0, 12)
 STORM_BYTES = 8_000
 #: The longest message of a call that fills the window.
-LARGEST = 1_000_000
+LARGEST = 256 * 1024
+#: As long as bytes come, a wait may take that many times the grace.
+LONGEST = 10
+#: Lines at the beginning and at the end of a log that are shown.
+SHOWN = 40
 #: How often a run may listen while nothing else is done.
 PATIENCE = 3
 #: Seconds that a listening step waits for what comes.
@@ -78,7 +82,10 @@ class Log:
     calls: int = 0
 
     def __str__(self) -> str:
-        return "\n".join(self.lines) + "\n"
+        left_out = len(self.lines) - 2 * SHOWN
+        if left_out <= 0:
+            return "\n".join(self.lines) + "\n"
+        return "\n".join([*self.lines[:SHOWN], f"    ({left_out} more)", *self.lines[-SHOWN:]]) + "\n"
 
 
 async def converse(target: Target, chooser: Chooser, limits: Limits, log: Log, usual: str) -> None:
@@ -327,6 +334,7 @@ class Conversation:
         self.leaving = False
         self._pongs: list[bytes] = []
         self._count = 0
+        self._moved = 0  # frames of DATA and of credit that have come
 
     def live(self) -> int:
         return sum(call.open for call in self.calls.values())
@@ -457,18 +465,22 @@ class Conversation:
                 await call.give(max(1_000, self.window - call.gave))
 
     async def _until(self, done: Callable[[], bool]) -> bool:
-        """Whether something is so within the grace."""
-        by = anyio.current_time() + self.target.timeout
+        """Whether something is so within the grace, which begins anew while bytes and credit come."""
+        now = anyio.current_time()
+        by, end = now + self.target.timeout, now + LONGEST * self.target.timeout
         while not done():
             await self.give_credit()
-            left = by - anyio.current_time()
-            if left <= 0:
+            now, moved = anyio.current_time(), self._moved
+            if now >= min(by, end):
                 return False
-            await self.listen(left)
+            await self.listen(min(by, end) - now)
+            if self._moved != moved:
+                by = anyio.current_time() + self.target.timeout
         return True
 
     def _take(self, one: RawFrame) -> None:
         self.log.lines.append(f"    <-- {one.brief}")
+        self._moved += one.type in (raw.DATA, raw.WINDOW_UPDATE)
         match one.type:
             case raw.SETTINGS if one.flags & raw.ACK:
                 self._acknowledged = True
