@@ -11,8 +11,10 @@ own. Exit code 1: a fault was not found, or a change that is none was taken for 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -26,7 +28,7 @@ PAGE = ROOT / "docs" / "how-good.md"
 BEGIN, END = "<!-- planted: begin -->", "<!-- planted: end -->"
 #: How far the seeds of two hunts are apart, how many runs a change that is none has, and how many a fault at most.
 APART, NEUTRAL_RUNS, MOST_RUNS = 1_000_000, 300, 900_000
-SHRINKING = 400
+SHRINKING = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,12 @@ class Row:
 def look_for(name: str, seconds: float, bases: int) -> Row:
     """Hunts for one fault, with seeds of each of so many bases."""
     patch = Patch.read(BUGS[name])
-    with package(patch) as folder:
-        hunts = [
-            hunted(folder, seed=base * APART, runs=MOST_RUNS, seconds=seconds, shrinking=SHRINKING)
-            for base in range(bases)
-        ]
+    with package(patch) as folder, ThreadPoolExecutor(os.cpu_count()) as workers:
+
+        def hunt(base: int) -> Hunted:
+            return hunted(folder, seed=base * APART, runs=MOST_RUNS, seconds=seconds, shrinking=SHRINKING)
+
+        hunts = list(workers.map(hunt, range(bases)))
     return Row(patch, hunts)
 
 
