@@ -47,11 +47,19 @@ class RedisServer:
             self._process.wait(PATIENCE)
             self._process = None
 
+    def say(self, command: str) -> None:
+        """A command that is answered with OK."""
+        assert self._asked(command).startswith(b"+OK")
+
     def _answers(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(64).startswith(b"+PONG")
+        with suppress(OSError):
+            return self._asked("PING").startswith(b"+PONG")
         return False
+
+    def _asked(self, command: str) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
+            connection.sendall(command.encode() + b"\r\n")
+            return connection.recv(64)
 
 
 @contextmanager

@@ -169,8 +169,8 @@ def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
     for name in (["worker", "engine"], ["pull"]):
         run = invoke(*name, "--db", address)
         assert run.exit_code == 2, run.output
-        assert f"{address} does not answer: " in run.output
-        assert "is the server running, and the address right?" in run.output
+        assert f"{address} can not be used: " in run.output
+        assert "is the server running, and are address and password right?" in run.output
 
 
 def test_missing_packages_are_told_with_their_extras(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,13 @@ import pytest
 from hypothesis.database import ExampleDatabase, InMemoryExampleDatabase, ReadOnlyDatabase
 
 from duplexcore.testing.sim.choosing import Chooser, Recorder, Tape, TapeChooser
+from duplexcore.testing.sim.coverage_marks import MARKS
+from duplexcore.testing.sim.coverage_orders import Race
 from duplexcore.testing.sim.databases import DatabaseError, MissingPackageError, opened, without_password
 from duplexcore.testing.sim.exchange import INTERVAL, LONGEST
 from duplexcore.testing.sim.mutating import mutant
 from duplexcore.testing.sim.novelty import Cells, Turns
+from duplexcore.testing.sim.novelty_coverage import Covered
 from duplexcore.testing.sim.policies import PrngChooser
 from duplexcore.testing.sim.properties import PropertyError
 from duplexcore.testing.sim.sharing import INDEX, Bounds, Failure, Shelf, shelves
@@ -278,6 +281,17 @@ def test_cells_name_sides_and_states() -> None:
     assert len(cells.marks) > 10
 
 
+def test_what_coverage_counts_is_new_where_cells_are_not() -> None:
+    covered = Covered()
+    EngineTarget(OPTIONS, lambda: covered.watchers)(covered.overhearing(PrngChooser(3)))
+    cells = Cells()
+    EngineTarget(OPTIONS, lambda: cells.watchers)(PrngChooser(3))
+    more = covered.marks - cells.marks
+    assert covered.marks > cells.marks
+    assert any(isinstance(mark, Race) for mark in more)
+    assert any(mark in MARKS for mark in more)
+
+
 def test_turns_are_of_any_target() -> None:
     turns = Turns()
     EngineTarget(OPTIONS)(turns.overhearing(TapeChooser(())))
@@ -338,7 +352,7 @@ def test_a_missing_package_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatc
 
 def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
     address = RedisServer(tmp_path).address.replace("redis://", "redis://me:secret@")
-    with pytest.raises(DatabaseError, match="does not answer: ") as caught:
+    with pytest.raises(DatabaseError, match="can not be used: ") as caught:
         opened(address)
     assert str(caught.value).startswith("redis://me:***@127.0.0.1:")
     assert "secret" not in str(caught.value)
@@ -392,7 +406,7 @@ def test_a_redis_that_dies_leaves_the_worker_alone_until_it_is_back_and_has_lost
     then = one.tally
     assert then.alone
     assert len(said) == 1
-    assert said[0].startswith(f"{redis.address} does not answer: ")
+    assert said[0].startswith(f"{redis.address} can not be used: ")
     assert said[0].endswith("; going on alone")
     redis.start()  # empty
     one.end()
@@ -405,6 +419,29 @@ def test_a_redis_that_dies_leaves_the_worker_alone_until_it_is_back_and_has_lost
     assert before in shelf.failures()
     assert len(shelf.failures()) == one.tally.known
     assert len(shelf.tapes()) == one.tally.corpus > 0
+
+
+@needs_redis
+def test_a_redis_that_is_full_or_asks_for_a_password_is_told(redis: RedisServer) -> None:
+    said: list[str] = []
+    clock = Clock()
+    one = worker(opened(redis.address), clock=clock, tell=said.append)
+    redis.say("CONFIG SET maxmemory 1")
+    for _ in range(4):
+        one.once()
+        clock.now += LONGEST
+    one.end()
+    assert len(said) == 1
+    assert "'maxmemory'" in said[0]
+    redis.say("CONFIG SET maxmemory 0")
+    clock.now += LONGEST
+    one.end()
+    assert said[1:] == ["the database is back"]
+    assert len(Shelf(opened(redis.address), "engine", OPTIONS).tapes()) == one.tally.corpus > 0
+    redis.say("CONFIG SET requirepass secret")
+    with pytest.raises(DatabaseError, match=r"can not be used: .*authenticat"):
+        opened(redis.address)
+    opened(redis.address.replace("redis://", "redis://:secret@"))
 
 
 @needs_redis

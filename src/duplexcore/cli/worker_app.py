@@ -174,7 +174,8 @@ class Shift(Hunt):
 
     def __init__(self, subject: InProcess, database: ExampleDatabase, plan: Plan, workers: int, bounds: Bounds) -> None:
         super().__init__(subject, plan)
-        from duplexcore.testing.sim.novelty import Cells, Turns
+        from duplexcore.testing.sim.novelty import Turns
+        from duplexcore.testing.sim.novelty_coverage import Covered
         from duplexcore.testing.sim.policies import Policy
         from duplexcore.testing.sim.sharing import Shelf
         from duplexcore.testing.sim.targets import maker
@@ -191,7 +192,7 @@ class Shift(Hunt):
             index=plan.seed,
             workers=workers,
             policy=Policy(plan.policy),
-            novelty=Cells if subject.name == "engine" else Turns,
+            novelty=Covered if subject.name == "engine" else Turns,
             shrinking=subject.shrinking,
             stopped=self._stopped,
             tell=lambda text: self.console.print(f"[yellow]{escape(text)}[/]", soft_wrap=True),
@@ -302,7 +303,7 @@ def _database(address: str, read: tuple[str, ...]) -> ExampleDatabase:
     except MissingPackageError as error:
         raise _unusable(str(error), f"pip install 'duplexcore[{error.extra}]'") from error
     except DatabaseError as error:
-        raise _unusable(str(error), "is the server running, and the address right?") from error
+        raise _unusable(str(error), "is the server running, and are address and password right?") from error
 
 
 def _unusable(text: str, hint: str = "") -> click.ClickException:

@@ -120,7 +120,7 @@ class ReachableDatabase(ExampleDatabase):
         try:
             return question()
         except self._failures as error:
-            raise DatabaseError(f"{self._name} does not answer: {error}") from error
+            raise DatabaseError(f"{self._name} can not be used: {error}") from error
 
     def fetch(self, key: bytes) -> Iterable[bytes]:
         return self._ask(lambda: list(self._database.fetch(key)))
