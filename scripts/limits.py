@@ -33,7 +33,7 @@ CONSEQUENCES: dict[Limit, tuple[str, str]] = {
     Limit.TABLE_SIZE_UPDATES: ("GOAWAY, COMPRESSION_ERROR", "SEC-6"),
     Limit.SETTINGS_ENTRIES: ("GOAWAY", "SEC-8"),
     Limit.CONTROL_FRAMES_CLOSE: ("GOAWAY; reading stops at `abuse.control_frames_stop_reading`", "SEC-4"),
-    Limit.UNREAD_BYTES: ("calls are refused, REFUSED_STREAM; at twice as much GOAWAY", "SEC-11"),
+    Limit.UNREAD_BYTES: ("calls are refused, REFUSED_STREAM; at twice as much GOAWAY (see below)", "SEC-11"),
     Limit.SETTINGS_FRAMES: ("GOAWAY; in each `abuse.period`", "SEC-8"),
     Limit.PRIORITY_FRAMES: ("GOAWAY; in each `abuse.period`", "SEC-8"),
     Limit.PEER_RESETS: ("GOAWAY; in each `abuse.reset_period`", "SEC-2"),

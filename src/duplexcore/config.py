@@ -93,8 +93,9 @@ class AbuseLimits:
     frame_timeout: float = 60.0
     #: How long one write of the transport may take while there is no keepalive (SEC-10).
     write_timeout: float = 60.0
-    #: Bytes of messages, unpacked and with 48 for each, that may lie unread in all calls together: above it new calls
-    #: are refused, above twice it the connection ends (SEC-11).
+    #: Bytes that may lie unread in all calls together above what their windows allow, of each of two kinds (SEC-11).
+    #: What unpacking adds: above it new calls are refused, above twice it the connection ends. And of messages larger
+    #: than their windows, credited before they are whole: above it one call at a time gets that credit.
     unread_bytes: int = 64 * 1024 * 1024
     #: Entries that one SETTINGS frame may carry.
     settings_entries: int = 32

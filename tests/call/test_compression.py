@@ -21,6 +21,7 @@ from duplexcore import (
 )
 from duplexcore.call.framing import MessageDecoder, Unpacked, frame_message
 from duplexcore.http2 import Frame, FrameType
+from tests.support.calls import decoded
 
 TEXT = b"the same again and again " * 40
 
@@ -141,11 +142,11 @@ def test_a_coding_that_the_server_lacks_is_refused_with_the_headers() -> None:
 def test_what_is_made_of_a_message_that_is_marked(encoding: str, body: bytes, limit: int, code: object) -> None:
     decoder = MessageDecoder(limit, ("gzip", "deflate"))
     decoder.encoding = encoding
-    messages = decoder.feed(frame_message(b"plain") + frame_message(body, compressed=True))
+    messages = decoded(decoder, frame_message(b"plain") + frame_message(body, compressed=True))
     assert messages[0] == b"plain"  # flag 0 is plain under any encoding
     if code is None:
         assert decoder.fault is None
-        assert messages[1:] == [Unpacked(b"x" * 100 if body else b"", len(body))]
+        assert messages[1:] == [Unpacked(b"x" * 100, len(body)) if body else b""]
     else:
         assert messages[1:] == []
         assert decoder.fault is not None

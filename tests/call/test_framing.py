@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from duplexcore import StatusCode
 from duplexcore.call.framing import PREFIX, MessageDecoder, Unpacked, frame_message
 from duplexcore.fingerprint import fingerprint
+from tests.support.calls import decoded
 
 MESSAGES = [b"", b"a", b"", b"bc" * 40, b"def"]
 STREAM = b"".join(map(frame_message, MESSAGES))
@@ -18,7 +19,7 @@ STREAM = b"".join(map(frame_message, MESSAGES))
 
 def decode(*parts: bytes, limit: int = 1000) -> list[bytes | Unpacked]:
     decoder = MessageDecoder(limit)
-    found = [message for part in parts for message in decoder.feed(part)]
+    found = [message for part in parts for message in decoded(decoder, part)]
     assert decoder.fault is None
     assert decoder.buffered == 0
     return found
@@ -73,7 +74,7 @@ def test_any_cut_of_any_messages_gives_the_messages(messages: list[bytes], data:
 def test_state_and_faults_do_not_depend_on_the_cut(raw: bytes, cut: int) -> None:
     """P11, for one direction of one call."""
     whole, parts = MessageDecoder(20), MessageDecoder(20)
-    assert whole.feed(raw) == parts.feed(raw[:cut]) + parts.feed(raw[cut:])
+    assert decoded(whole, raw) == decoded(parts, raw[:cut]) + decoded(parts, raw[cut:])
     assert fingerprint(whole) == fingerprint(parts)
     assert (whole.buffered, whole.fault) == (parts.buffered, parts.fault)
     parts.encoding = "gzip"  # of which a fault would speak
@@ -84,13 +85,13 @@ def test_state_and_faults_do_not_depend_on_the_cut(raw: bytes, cut: int) -> None
 @pytest.mark.parametrize("flags", [2, 3, 128, 255])
 def test_flags_other_than_0_and_1_are_a_fault(flags: int) -> None:
     decoder = MessageDecoder(100)
-    assert decoder.feed(frame_message(b"good") + bytes((flags, 0, 0, 0, 1)) + b"x" + frame_message(b"late")) == [
+    assert decoded(decoder, frame_message(b"good") + bytes((flags, 0, 0, 0, 1)) + b"x" + frame_message(b"late")) == [
         b"good"
     ]
     assert decoder.fault is not None
     assert decoder.fault.code is StatusCode.INTERNAL
     assert str(flags) in decoder.fault.text
-    assert decoder.feed(frame_message(b"later still")) == []
+    assert decoded(decoder, frame_message(b"later still")) == []
 
 
 @pytest.mark.req("COMP-2", "COMP-4", "FRM-1")
@@ -98,7 +99,7 @@ def test_flags_other_than_0_and_1_are_a_fault(flags: int) -> None:
 def test_a_compressed_message_is_a_fault_as_long_as_nothing_is_understood(encoding: str, says: str) -> None:
     decoder = MessageDecoder(100)
     decoder.encoding = encoding
-    assert decoder.feed(b"\1\0\0\0\1x") == []
+    assert decoded(decoder, b"\1\0\0\0\1x") == []
     assert decoder.fault is not None
     assert decoder.fault.code is StatusCode.INTERNAL
     assert says in decoder.fault.text
@@ -110,7 +111,7 @@ def test_the_limit_itself_passes_and_one_more_does_not(limit: int) -> None:
     assert decode(frame_message(b"x" * limit), limit=limit) == [b"x" * limit]
     prefix = b"\0" + (limit + 1).to_bytes(4, "big")
     early, late = MessageDecoder(limit), MessageDecoder(limit)
-    assert early.feed(prefix[:4]) == late.feed(prefix) == []
+    assert decoded(early, prefix[:4]) == decoded(late, prefix) == []
     assert early.fault is None
     assert late.fault is not None  # judged with the fifth byte, before any of the body
     assert late.fault.code is StatusCode.RESOURCE_EXHAUSTED
@@ -123,8 +124,8 @@ def test_no_memory_is_taken_for_what_was_only_announced() -> None:
     decoder, refusing = MessageDecoder(2**32 - 1), MessageDecoder(4 * 2**20)
     tracemalloc.start()
     try:
-        decoder.feed(announced + b"x" * 100)
-        refusing.feed(announced + b"x" * 100)
+        decoded(decoder, announced + b"x" * 100)
+        decoded(refusing, announced + b"x" * 100)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -138,9 +139,9 @@ def test_memory_grows_with_what_came() -> None:
     decoder = MessageDecoder(2**32 - 1)
     tracemalloc.start()
     try:
-        decoder.feed(b"\0" + (2**31).to_bytes(4, "big"))
+        decoded(decoder, b"\0" + (2**31).to_bytes(4, "big"))
         for _ in range(64):
-            decoder.feed(bytes(16_384))
+            decoded(decoder, bytes(16_384))
         held, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -161,11 +162,11 @@ def test_small_pieces_take_no_more_memory_than_large_ones(sizes: list[int]) -> N
     decoder = MessageDecoder(2**20)
     tracemalloc.start()
     try:
-        decoder.feed(b"\0" + len(body).to_bytes(4, "big"))
+        decoded(decoder, b"\0" + len(body).to_bytes(4, "big"))
         for start, end in pieces[:-1]:
-            decoder.feed(body[start:end])
+            decoded(decoder, body[start:end])
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert held < 1.5 * len(body)
-    assert decoder.feed(body[slice(*pieces[-1])]) == [body]
+    assert decoded(decoder, body[slice(*pieces[-1])]) == [body]

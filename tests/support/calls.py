@@ -20,6 +20,7 @@ from duplexcore import (
     ServerConfig,
     Status,
 )
+from duplexcore.call.framing import MessageDecoder, Run, Unpacked
 from duplexcore.call.in_process import Direction, InProcessLink
 from duplexcore.call.lane import Block, Lane
 from duplexcore.metadata import Field, MetadataLike, encode_metadata
@@ -72,6 +73,11 @@ class NotingLane:
 
     def consumed(self, size: int) -> None:
         self.consumed_bytes += size
+
+    def advance(self, size: int) -> None:
+        self.consumed_bytes += size
+
+    def settle(self) -> None: ...
 
     def kept(self, change: int) -> None: ...
 
@@ -132,6 +138,14 @@ class Joined:
     def aborts(self, direction: Direction) -> list[ErrorCode]:
         """The resets under way."""
         return [item for item in self.link.lanes[direction].carried if isinstance(item, ErrorCode)]
+
+
+def decoded(decoder: MessageDecoder, data: bytes) -> list[bytes | Unpacked]:
+    """The messages that ``data`` completes, each by itself."""
+    found: list[bytes | Unpacked] = []
+    for item in decoder.feed(data):
+        found += [item.take()[0] for _ in range(item.count)] if isinstance(item, Run) else [item]
+    return found
 
 
 def block(*fields: tuple[bytes | str, bytes | str]) -> Block:

@@ -33,6 +33,8 @@ CALL = 12 * KIB
 #: Python's own share of a header field, whose 32 bytes of overhead are counted already, and of a list of bytes.
 FIELD_FACTOR = 8
 CHUNK = 16 * KIB
+#: Python's own share of the bytes that a window lets in: spare room of its buffers.
+WINDOW_FACTOR = 1.25
 
 Config = ServerConfig | ClientConfig
 
@@ -40,7 +42,8 @@ Config = ServerConfig | ClientConfig
 @dataclass(frozen=True)
 class Flood:
     """``chunks``: what the peer sends, endless; ``reads``: whether it reads the answers; ``answer``: what the
-    application does about a call; ``most``: the bytes that the configuration allows, ``formula`` the same in words."""
+    application does about a call, None: its handler holds it and never returns; ``most``: the bytes that the
+    configuration allows, ``formula`` the same in words."""
 
     rules: tuple[str, ...]
     chunks: Callable[[RawPeer], Iterator[bytes]]
@@ -70,7 +73,8 @@ def measure(flood: Flood, frames: int) -> Outcome:
     if not client:
         for _ in range(10):
             engine.start_call("/a/b").half_close()
-    step(engine, flood)
+    held: list[Any] = []
+    step(engine, flood, held)
     gc.collect()
     tracemalloc.start()
     sent, most, ended = 0, 0, ""
@@ -78,7 +82,7 @@ def measure(flood: Flood, frames: int) -> Outcome:
         before = tracemalloc.get_traced_memory()[0]
         for chunk, size in chunked(islice(flood.chunks(peer), frames)):
             engine.receive_data(chunk, 0.0)
-            ended = step(engine, flood)
+            ended = step(engine, flood, held)
             sent += size
             del chunk
             gc.collect()
@@ -90,12 +94,15 @@ def measure(flood: Flood, frames: int) -> Outcome:
     return Outcome(sent, most, ended or ("" if engine.wants_read else "stops reading"))
 
 
-def step(engine: Any, flood: Flood) -> str:
-    """What a driver does between two reads; the limit that has ended the connection, if one has."""
+def step(engine: Any, flood: Flood, held: list[Any]) -> str:
+    """What a driver and its handlers do between two reads; the limit that has ended the connection, if one has."""
     ended = ""
     while (event := engine.next_event()) is not None:
-        if isinstance(event, CallStarted) and flood.answer is not None:
-            flood.answer(event.call)
+        if isinstance(event, CallStarted):
+            if flood.answer is None:
+                held.append(event.call)
+            else:
+                flood.answer(event.call)
         elif isinstance(event, ConnectionClosed) and event.limit is not None:
             ended = event.limit.value
     if flood.reads:
@@ -216,11 +223,24 @@ def closed_streams(peer: RawPeer) -> Iterator[bytes]:
 
 SERVER, CLIENT = patient(), ClientConfig()
 FEW = patient(max_concurrent_calls=50)
+NARROW = patient(
+    max_concurrent_calls=20,
+    stream_window=65_535,
+    max_receive_message_size=200 * KIB,
+    abuse=AbuseLimits(unread_bytes=500 * KIB),
+)
 
 
 def running(config: Config) -> float:
     assert isinstance(config, ServerConfig)
     return config.max_concurrent_calls * CALL
+
+
+def windows(config: Config) -> float:
+    """What lies unread within the windows, and of each call one frame of which something was taken."""
+    assert isinstance(config, ServerConfig)
+    call = WINDOW_FACTOR * config.stream_window + config.max_frame_size
+    return running(config) + config.max_concurrent_calls * call
 
 
 FLOODS: dict[str, Flood] = {
@@ -235,10 +255,11 @@ FLOODS: dict[str, Flood] = {
     "rapid reset, handlers that run on": Flood(
         ("SEC-1", "SEC-2"),
         calls(lambda peer, stream: raw.rst(stream)),
-        lambda config: 0,
-        "nothing is kept",
+        running,
+        "max_concurrent_calls × CALL",
         FEW,
     ),
+    "requests, handlers that run on": Flood(("SEC-1", "CONN-8"), calls(), running, "max_concurrent_calls × CALL", FEW),
     "made you reset": Flood(
         ("SEC-3",),
         calls(lambda peer, stream: raw.window_update(stream, 0)),
@@ -306,24 +327,24 @@ FLOODS: dict[str, Flood] = {
     ),
     "messages that nobody reads": Flood(
         ("SEC-11",),
-        on_many_calls(lambda stream: raw.data(stream, message(bytes(10_000))), count=50),
-        lambda config: running(config) + 2 * config.abuse.unread_bytes,
-        "max_concurrent_calls × CALL + 2 × unread_bytes",
-        patient(max_concurrent_calls=50, abuse=AbuseLimits(unread_bytes=1024 * KIB)),
+        on_many_calls(lambda stream: raw.data(stream, message(bytes(10_000))), count=20),
+        windows,
+        "max_concurrent_calls × (CALL + 1¼ × stream_window + max_frame_size)",
+        NARROW,
     ),
     "tiny messages that nobody reads": Flood(
         ("SEC-11",),
-        on_many_calls(lambda stream: raw.data(stream, message(b"ab") * 1_000), count=50),
-        lambda config: running(config) + 2 * config.abuse.unread_bytes,
-        "max_concurrent_calls × CALL + 2 × unread_bytes",
-        patient(max_concurrent_calls=50, abuse=AbuseLimits(unread_bytes=1024 * KIB)),
+        on_many_calls(lambda stream: raw.data(stream, message(b"ab") * 1_000), count=20),
+        windows,
+        "max_concurrent_calls × (CALL + 1¼ × stream_window + max_frame_size)",
+        NARROW,
     ),
     "messages that unpack to much": Flood(
         ("SEC-9", "SEC-11"),
         on_one_call(b"", raw.data(1, unpacking(200_000)), request=(("grpc-encoding", "deflate"),)),
-        lambda config: running(config) + 2 * config.abuse.unread_bytes,
-        "max_concurrent_calls × CALL + 2 × unread_bytes",
-        patient(max_concurrent_calls=50, abuse=AbuseLimits(unread_bytes=1024 * KIB)),
+        lambda config: windows(config) + 2 * config.abuse.unread_bytes + config.max_receive_message_size,
+        "the same + 2 × unread_bytes + max_receive_message_size",
+        NARROW,
     ),
     "a message in tiny pieces": Flood(
         ("SEC-10", "SEC-11"),

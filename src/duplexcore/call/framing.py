@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from ..compression import CompressionError, OversizedMessageError, compression_named
 from ..config import Limit
@@ -13,8 +16,11 @@ __all__ = ["PREFIX", "MessageDecoder", "frame_message"]
 
 #: Bytes before each message's body.
 PREFIX = 5
-#: Parts of an unfinished message below this are joined as they come: bytes.
+#: What is smaller is joined with what came before: an object for each part would take many times its size. Bytes.
 SMALL = 1024
+#: What Python takes for an unpacked message besides its bytes.
+OBJECTS = 144
+_PREFIX: Final = struct.Struct(">BI")
 
 
 def frame_message(payload: bytes | bytearray | memoryview, *, compressed: bool = False) -> bytes:
@@ -33,6 +39,58 @@ class Unpacked:
 
     payload: bytes
     wire_size: int
+
+    @property
+    def gain(self) -> int:
+        """Bytes of memory that it takes above those that came."""
+        return max(0, OBJECTS + len(self.payload) - self.wire_size)
+
+
+class Run:
+    """Whole messages as they came, back to back, none of which needs unpacking. Each is cut out when it is taken: until
+    then many tiny ones take no more memory and time than their bytes (SEC-11)."""
+
+    __slots__ = ("_at", "_data", "count")
+
+    def __init__(self, data: bytes, count: int) -> None:
+        self._data: bytes | bytearray = data
+        self._at = 0
+        self.count = count
+
+    def take(self) -> tuple[bytes, bool]:
+        """The next message, and whether it was marked as compressed (which an empty one may be: COMP-9)."""
+        flags, length = _PREFIX.unpack_from(self._data, self._at)
+        start = self._at + PREFIX
+        self._at = end = start + length
+        self.count -= 1
+        return bytes(self._data[start:end]), flags == 1
+
+    def absorb(self, following: Run) -> bool:
+        """Takes in the messages that came after its own, if it is small; nothing of ``following`` was taken yet."""
+        if len(self._data) >= SMALL:
+            return False
+        if isinstance(self._data, bytes):
+            self._data = bytearray(self._data)
+        self._data += following._data
+        self.count += following.count
+        return True
+
+    def fingerprint_state(self) -> bytes:
+        return bytes(self._data[self._at :])
+
+
+#: One message, or several; a large one that came plain is itself.
+Item = Run | bytes | Unpacked
+
+
+def payloads(items: Iterable[Item]) -> Iterator[bytes]:
+    """Message by message, for who does not mind the memory."""
+    for item in items:
+        if isinstance(item, Run):
+            while item.count:
+                yield item.take()[0]
+        else:
+            yield item.payload if isinstance(item, Unpacked) else item
 
 
 class MessageDecoder:
@@ -57,12 +115,17 @@ class MessageDecoder:
         #: The peer's ``grpc-encoding``; "" and "identity": none.
         self.encoding = ""
 
-    def feed(self, data: bytes) -> list[bytes | Unpacked]:
-        """The messages that ``data`` completes; those before a fault are among them."""
-        messages: list[bytes | Unpacked] = []
+    def feed(self, data: bytes) -> Iterator[Item]:
+        """The messages that ``data`` completes, those before a fault among them: to be iterated to its end."""
         at, end = 0, len(data)
         while at < end and self.fault is None:
             if self._length is None:
+                if not self._prefix:
+                    after, count = self._pass_over(data, at)
+                    if count:
+                        yield Run(data[at:after], count)
+                        at = after
+                        continue
                 taken = PREFIX - len(self._prefix)
                 self._prefix += data[at : at + taken]
                 at += taken
@@ -76,18 +139,37 @@ class MessageDecoder:
             part = data[at : at + missing]
             at += len(part)
             if len(part) == missing:
-                message = b"".join((*self._parts, part)) if self._parts else part
-                self._prefix, self._parts, self._length, self.buffered = b"", [], None, 0
-                if not self._compressed:
-                    messages.append(message)
-                elif (unpacked := self._unpack(message)) is not None:
-                    messages.append(unpacked)
+                if (message := self._complete(part)) is not None:
+                    yield message
             elif part:
                 self._keep(part)
                 self.buffered += len(part)
         if self._length is None:
             self.buffered = len(self._prefix)
-        return messages
+
+    def _pass_over(self, data: bytes, at: int) -> tuple[int, int]:
+        """Where the whole messages in a row end that can be kept as they are, and how many they are."""
+        count, last, limit = 0, len(data) - PREFIX, self._limit
+        read = _PREFIX.unpack_from
+        while at <= last:
+            flags, length = read(data, at)
+            if flags and (length or flags > 1 or not self._unpacks):
+                break
+            following: int = at + PREFIX + length
+            if length > limit or following > len(data):
+                break
+            at = following
+            count += 1
+        return at, count
+
+    def _complete(self, part: bytes) -> Item | None:
+        """The message that ends with ``part``; None if it can not be unpacked."""
+        body = b"".join((*self._parts, part)) if self._parts else part
+        prefix = self._prefix
+        self._prefix, self._parts, self._length, self.buffered = b"", [], None, 0
+        if self._compressed:
+            return self._unpack(body)
+        return Run(prefix + body, 1) if len(body) < SMALL else body
 
     def _keep(self, part: bytes) -> None:
         """Small parts share a buffer: an object for each would take many times their size."""
@@ -97,6 +179,11 @@ class MessageDecoder:
             self._parts[-1] += part
         else:
             self._parts.append(bytearray(part))
+
+    @property
+    def _unpacks(self) -> bool:
+        """Whether messages may be marked as compressed."""
+        return self.encoding not in ("", "identity") and self.encoding in self._enabled
 
     def _judge_prefix(self, prefix: bytes) -> int | None:
         flags, length = prefix[0], int.from_bytes(prefix[1:], "big")

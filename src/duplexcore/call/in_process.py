@@ -47,8 +47,14 @@ class InProcessLane:
     def consumed(self, size: int) -> None:
         self._link.other(self).room += size
 
+    def advance(self, size: int) -> None:
+        self.consumed(size)
+
+    def settle(self) -> None:
+        """Nothing to do: every advance is given at once."""
+
     def kept(self, change: int) -> None:
-        """Nothing to do: the windows are the bound."""
+        """Nothing to do: there is no connection whose memory is shared."""
 
     def abort(self, code: ErrorCode) -> None:
         link = self._link

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..config import Config
 from .events import CallEvent, InitialMetadata, Message
-from .framing import PREFIX, MessageDecoder, Unpacked
+from .framing import PREFIX, Item, MessageDecoder, Run, Unpacked
 from .tables import Fault
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
-#: What Python takes for a message besides its bytes: tiny ones cost more than they weigh on the wire (SEC-11).
-OBJECT = 48
+_ITEMS: Final = (Run, bytes, Unpacked)  # as `Item`, which is slower to test for
 
 
 class Reader(IntEnum):
@@ -44,41 +43,48 @@ class Inbox:
         self.decoder = MessageDecoder(config.max_receive_message_size, config.compressions)
         #: Whether the message that was taken last came compressed (COMP-11).
         self.was_compressed = False
-        self._items: deque[bytes | Unpacked | CallEvent] = deque()
+        self._items: deque[Item | CallEvent] = deque()
         self._reader = Reader.UNASKED
         self._early = 0  # bytes of the next message that were credited before it was taken
         self._second: Fault | None = None  # what a second message is, where exactly one is expected,
-        self._spare: bytes | Unpacked | None = None  # and the first
+        self._spare: Item | None = None  # and the first
 
     # --- what comes -----------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> bool:
         """Takes bytes of messages in; whether the reader must be told. See `fault` after it."""
-        decoder, before = self.decoder, self.decoder.buffered
-        messages = decoder.feed(data)
-        self._lane.kept(decoder.buffered - before + sum(map(_memory_of, messages)))
+        came = False
+        for item in self.decoder.feed(data):
+            came = True
+            if isinstance(item, Unpacked):
+                self._lane.kept(item.gain)
+            if self._second is None:
+                self._append(item)
+            elif not self._keep_aside(item, self._second):
+                return False
         if self._second is not None:
-            return self._keep_aside(messages, self._second)
-        if messages:
-            self._items.extend(messages)
+            if not came:
+                self._advance_unfinished()
+        elif came:
             return self.tell()
-        if decoder.buffered:
-            if self._reader is Reader.WAITING:
-                self._credit_unfinished()
-            elif self._reader is Reader.UNASKED:
-                return self.tell()  # it must ask for a message that is larger than the window to come through
+        elif self._reader is Reader.WAITING:
+            self._advance_unfinished()
+        elif self._reader is Reader.UNASKED and self.decoder.buffered:
+            return self.tell()  # it must ask for a message that is larger than the window to come through
         return False
 
-    def _keep_aside(self, messages: list[bytes | Unpacked], second: Fault) -> bool:
-        for message in messages:
-            if self._spare is not None:
-                self.decoder.fault = second
-                return False
-            self._spare = message
-            self._early = 0
-        if self.decoder.buffered and not messages:
-            self._credit_unfinished()
-        return False
+    def _append(self, item: Item) -> None:
+        last = self._items[-1] if self._items else None
+        if not (isinstance(item, Run) and isinstance(last, Run) and last.absorb(item)):
+            self._items.append(item)
+
+    def _keep_aside(self, item: Item, second: Fault) -> bool:
+        """Whether it was the only message so far."""
+        if self._spare is not None or _count(item) > 1:
+            self.decoder.fault = second
+            return False
+        self._spare = item
+        return True
 
     @property
     def fault(self) -> Fault | None:
@@ -111,11 +117,11 @@ class Inbox:
     def expect_one(self, second: Fault) -> Fault | None:
         """From here on one message is delivered, at `complete`; ``second`` is what one more means, also now."""
         self._second = second
-        messages = [item for item in self._items if isinstance(item, (bytes, Unpacked))]
+        items = [item for item in self._items if isinstance(item, _ITEMS)]
         self._items.clear()
-        if len(messages) > 1:
+        if sum(map(_count, items)) > 1:
             return second
-        self._spare = messages[0] if messages else None
+        self._spare = items[0] if items else None
         return None
 
     def complete(self) -> bool:
@@ -136,9 +142,8 @@ class Inbox:
         items = self._items
         while items:
             head = items[0]
-            if isinstance(head, (bytes, Unpacked)):
-                items.popleft()
-                return self._took(head)
+            if isinstance(head, _ITEMS):
+                return self._take_from(head)
             if not isinstance(head, InitialMetadata):
                 return None
             items.popleft()
@@ -149,15 +154,17 @@ class Inbox:
         if not self._items:
             self._found_nothing()
             return None
-        head = self._items.popleft()
-        if isinstance(head, (bytes, Unpacked)):
-            payload = self._took(head)
+        head = self._items[0]
+        if isinstance(head, _ITEMS):
+            payload = self._take_from(head)
             return Message(payload, self.was_compressed)
+        self._items.popleft()
         return head
 
     def clear(self) -> None:
         """Nobody will take what is here."""
         self._items.clear()
+        self._settle()
 
     def end(self, event: CallEvent) -> None:
         """Nothing comes after this; what came before it can still be taken, and the reader is told in any case."""
@@ -167,30 +174,44 @@ class Inbox:
 
     # --- credit ---------------------------------------------------------------------------------------------------
 
-    def _took(self, message: bytes | Unpacked) -> bytes:
-        self.was_compressed = isinstance(message, Unpacked)
-        size = message.wire_size if isinstance(message, Unpacked) else len(message)
+    def _take_from(self, head: Item) -> bytes:
+        """The first message of the first item; its bytes are credited."""
+        if isinstance(head, Run):
+            payload, self.was_compressed = head.take()
+            size = len(payload)
+            if not head.count:
+                self._items.popleft()
+        else:
+            self._items.popleft()
+            self.was_compressed = isinstance(head, Unpacked)
+            if isinstance(head, Unpacked):
+                payload, size = head.payload, head.wire_size
+                self._lane.kept(-head.gain)
+            else:
+                payload, size = head, len(head)
         owed = size + PREFIX - self._early
-        self._early = 0
-        self._lane.kept(-_memory_of(message))
+        if self._early:
+            self._settle()
         if owed:
             self._lane.consumed(owed)
-        return message.payload if isinstance(message, Unpacked) else message
+        return payload
+
+    def _settle(self) -> None:
+        self._early = 0
+        self._lane.settle()
 
     def _found_nothing(self) -> None:
         self._reader = Reader.WAITING
-        self._credit_unfinished()
+        self._advance_unfinished()
 
-    def _credit_unfinished(self) -> None:
+    def _advance_unfinished(self) -> None:
         """A reader waits for a message that may be larger than the window, or it is the only one: its bytes are
         credited as they come, up to the message limit, which the decoder has checked (FLOW-4)."""
         owed = self.decoder.buffered - self._early
         if owed > 0:
             self._early += owed
-            self._lane.consumed(owed)
+            self._lane.advance(owed)
 
 
-def _memory_of(message: bytes | Unpacked) -> int:
-    if isinstance(message, Unpacked):
-        return 3 * OBJECT + len(message.payload)
-    return OBJECT + len(message)
+def _count(item: Item) -> int:
+    return item.count if isinstance(item, Run) else 1

@@ -63,8 +63,15 @@ class Lane(Protocol):
     def consumed(self, size: int) -> None:
         """The application took ``size`` bytes: the peer may send as many more."""
 
+    def advance(self, size: int) -> None:
+        """The same, before they are taken: of a message that may be larger than the window, and must come whole. The
+        lane may put it off while it has advanced too much (SEC-11)."""
+
+    def settle(self) -> None:
+        """The message that had advances is taken, or no one will take it."""
+
     def kept(self, change: int) -> None:
-        """So many more bytes lie in the call for its reader, messages unpacked; or fewer."""
+        """Unpacking has added so many bytes to those that came and wait for their reader; or they are taken."""
 
     def abort(self, code: ErrorCode) -> None:
         """The call is over on this side: reset what is open, forget what was not sent. Does nothing after the end."""

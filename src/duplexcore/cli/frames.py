@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from duplexcore.call.framing import MessageDecoder
+from duplexcore.call.framing import MessageDecoder, payloads
 from duplexcore.config import MAX_MESSAGE, ClientConfig
 from duplexcore.http2 import Frame, FrameType
 from duplexcore.http2.faults import ConnectionFault
@@ -90,8 +90,7 @@ class FrameReader:
         details: list[str] = []
         match frame.type:
             case FrameType.DATA:
-                came = self._decoder(sender, frame.stream_id).feed(_payload(frame))
-                messages = tuple(one if isinstance(one, bytes) else one.payload for one in came)
+                messages = tuple(payloads(self._decoder(sender, frame.stream_id).feed(_payload(frame))))
                 details += [f"completes a message of {len(message)} B" for message in messages]
             case FrameType.HEADERS | FrameType.CONTINUATION:
                 details += self._fields(frame, sender)

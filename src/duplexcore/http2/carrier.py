@@ -9,6 +9,7 @@ from ..call.lane import CallSide, Data, Headers
 from ..config import Config, Limit, ServerConfig
 from ..status import ErrorCode
 from . import frames
+from .advances import Advances
 from .faults import ConnectionFault
 from .flow import ReceiveWindow
 from .frames import ACK, MAX_ID, Frame, FrameType, SettingId
@@ -88,6 +89,7 @@ class Http2Carrier:
         "_strikes",
         "_tap",
         "_window",
+        "advances",
         "closed",
         "flood",
         "peer_header_limit",
@@ -99,6 +101,7 @@ class Http2Carrier:
         self._owner = owner
         self._client = client
         self.flood = FloodGuard(config.abuse)
+        self.advances = Advances(config.abuse.unread_bytes)
         self._tap = tap
         self._gate = FrameGate(config, self.flood, tap, expect_preface=not client)
         self._decoder = HeaderDecoder(config)
@@ -540,8 +543,9 @@ class Http2Carrier:
         self._queues.remove(lane)
         if lane.answer_induced:
             self.flood.answered()
-        self.flood.unread(-lane.unread)
-        lane.unread = 0
+        self.advances.settle(lane)
+        self.flood.unpacked(-lane.unpacked)
+        lane.unpacked = 0
 
     def _drop(self, lane: Http2Lane, reason: str, *, unprocessed: bool = False, limit: Limit | None = None) -> None:
         self._queues.remove(lane)

@@ -30,13 +30,14 @@ class Http2Lane:
         "_content_length",
         "_empty_in_a_row",
         "abort_code",
+        "advanced",
         "answer_induced",
         "call",
         "headers_seen",
         "place",
         "state",
         "stream_id",
-        "unread",
+        "unpacked",
         "window",
     )
 
@@ -48,8 +49,9 @@ class Http2Lane:
         self.stream_id = 0
         self.state = StreamState.IDLE
         self.window = ReceiveWindow(window)
-        #: Bytes that the call keeps for its reader.
-        self.unread = 0
+        #: Bytes that it was credited before they were taken, and those by which unpacking has made its messages grow.
+        self.advanced = 0
+        self.unpacked = 0
         #: Set when the call wants the stream reset; the frame is made when bytes are pulled.
         self.abort_code: ErrorCode | None = None
         #: Where it stands among those that have something to send.
@@ -76,10 +78,17 @@ class Http2Lane:
             if increment:
                 self._carrier.credit(self.stream_id, increment)
 
+    def advance(self, size: int) -> None:
+        if self.receiving:
+            self._carrier.advances.ask(self, size)
+
+    def settle(self) -> None:
+        self.consumed(self._carrier.advances.settle(self))
+
     def kept(self, change: int) -> None:
         if self.state is not StreamState.CLOSED:
-            self.unread += change
-            self._carrier.flood.unread(change)
+            self.unpacked += change
+            self._carrier.flood.unpacked(change)
 
     def abort(self, code: ErrorCode) -> None:
         if self.state is StreamState.CLOSED or self.abort_code is not None:

@@ -69,7 +69,7 @@ class FloodGuard:
         "_peer_resets",
         "_priority",
         "_settings",
-        "_unread",
+        "_unpacked",
     )
 
     def __init__(self, limits: AbuseLimits) -> None:
@@ -81,7 +81,7 @@ class FloodGuard:
         self._own_resets = RateLimit(
             Limit.OWN_RESETS, limits.own_resets, reset_period, "streams on which the peer broke a rule"
         )
-        self._unread = 0  # bytes that the calls keep for their readers
+        self._unpacked = 0  # bytes by which unpacking has made messages grow that nobody has taken
         self._empty_data = 0
         self._interim = 0
         self._induced = 0  # control frames,
@@ -128,16 +128,16 @@ class FloodGuard:
         """The peer made us reset a stream (SEC-3)."""
         self._own_resets.count(now)
 
-    def unread(self, change: int) -> None:
-        """So many more bytes lie unread in the calls, or fewer (SEC-11)."""
-        self._unread += change
-        if change > 0 and self._unread > 2 * self._limits.unread_bytes:
-            raise too_much(Limit.UNREAD_BYTES, "too many bytes lie unread in the calls")
+    def unpacked(self, change: int) -> None:
+        """So many more bytes lie unread above those that came in the windows, or fewer (SEC-11)."""
+        self._unpacked += change
+        if change > 0 and self._unpacked > 2 * self._limits.unread_bytes:
+            raise too_much(Limit.UNREAD_BYTES, "messages that nobody has read unpack to too much")
 
     @property
     def room_for_call(self) -> bool:
         """False while so much lies unread that no call should be added to it."""
-        return self._unread <= self._limits.unread_bytes
+        return self._unpacked <= self._limits.unread_bytes
 
     def empty_data(self, in_a_row: int) -> None:
         """A DATA frame without payload and END_STREAM, the ``in_a_row``-th of its stream (SEC-7)."""

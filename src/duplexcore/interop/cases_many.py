@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
 
-from duplexcore import AbuseLimits, ClientConfig, DuplexcoreError
+from duplexcore import DuplexcoreError
 
 from . import expect
 from .case import Case, CaseFailed, CaseOptions, CaseRun
@@ -151,9 +151,7 @@ async def _concurrent_large_unary(run: CaseRun) -> None:
         done += 1
         run.doing = f"{calls} large UnaryCalls at once, of which {done} are answered"
 
-    # All responses may be here half-way at the same time: that many bytes are asked for, and no abuse.
-    config = ClientConfig(abuse=AbuseLimits(unread_bytes=max(1, calls) * 2 * LARGE_RESPONSE))
-    async with run.service(config=config) as service, anyio.create_task_group() as tasks:
+    async with run.service() as service, anyio.create_task_group() as tasks:
         run.doing = f"{calls} large UnaryCalls at once"
         for number in range(1, calls + 1):
             tasks.start_soon(one, service, number)

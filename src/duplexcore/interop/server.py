@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import ssl
 
-from duplexcore import AbuseLimits, ServerConfig
 from duplexcore_anyio import Router, Serving, serve
 
 from .service import InteropService
 
 __all__ = ["interop_router", "interop_server"]
-
-#: A thousand large requests at once (concurrent_large_unary) may lie here half-way.
-_CONFIG = ServerConfig(abuse=AbuseLimits(unread_bytes=512 * 1024 * 1024))
 
 
 def interop_router(server_id: str = "") -> Router:
@@ -24,4 +20,4 @@ def interop_router(server_id: str = "") -> Router:
 
 def interop_server(*addresses: str, tls: ssl.SSLContext | None = None, server_id: str = "") -> Serving:
     """For `async with`; raises as `serve` does. ``server_id``: which of several servers it is (pick_first_unary)."""
-    return serve(interop_router(server_id), *addresses, tls=tls, config=_CONFIG)
+    return serve(interop_router(server_id), *addresses, tls=tls)
