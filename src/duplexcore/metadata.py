@@ -59,12 +59,14 @@ class Metadata(Sequence[tuple[str, Value]]):
     ASCII stays ``bytes`` (MD-7) and can not be sent on: see `echoable`.
     """
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_pairs", "_redacted")
     _pairs: tuple[tuple[str, Value], ...]
+    _redacted: frozenset[str]  # names whose values `repr` hides
 
     def __init__(self, pairs: MetadataLike = ()) -> None:
+        self._redacted = SENSITIVE
         if isinstance(pairs, Metadata):
-            self._pairs = pairs._pairs
+            self._pairs, self._redacted = pairs._pairs, pairs._redacted
         else:
             items = cast("Iterable[tuple[str, Value]]", pairs.items() if isinstance(pairs, Mapping) else pairs)
             self._pairs = tuple((name.lower(), value) for name, value in items)
@@ -74,7 +76,7 @@ class Metadata(Sequence[tuple[str, Value]]):
     @overload
     def __getitem__(self, index: slice) -> Metadata: ...
     def __getitem__(self, index: int | slice) -> tuple[str, Value] | Metadata:
-        return self._pairs[index] if isinstance(index, int) else Metadata(self._pairs[index])
+        return self._pairs[index] if isinstance(index, int) else self._with(self._pairs[index])
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -95,7 +97,8 @@ class Metadata(Sequence[tuple[str, Value]]):
         return hash(self._pairs)
 
     def __add__(self, other: MetadataLike) -> Metadata:
-        return Metadata((*self._pairs, *Metadata(other)))
+        more = Metadata(other)
+        return self._with((*self._pairs, *more)).redacting(more._redacted)
 
     def get(self, name: str, default: Value | None = None) -> Value | None:
         """The first value of a name, or the default. Names are asked for in any case."""
@@ -107,10 +110,23 @@ class Metadata(Sequence[tuple[str, Value]]):
 
     def echoable(self) -> Metadata:
         """What of it can be sent as it stands: without the values that came as raw bytes under a text name."""
-        return Metadata([pair for pair in self._pairs if isinstance(pair[1], bytes) == pair[0].endswith("-bin")])
+        return self._with(pair for pair in self._pairs if isinstance(pair[1], bytes) == pair[0].endswith("-bin"))
+
+    def redacting(self, names: Iterable[str]) -> Metadata:
+        """The same, but that `repr` hides the values of these names, too: "authorization", "cookie" and their like it
+        hides always (MD-15)."""
+        found = self._with(self._pairs)
+        found._redacted = self._redacted.union(name.lower() for name in names)
+        return found
+
+    def _with(self, pairs: Iterable[tuple[str, Value]]) -> Metadata:
+        """Other pairs, hidden alike."""
+        found = Metadata(pairs)
+        found._redacted = self._redacted
+        return found
 
     def __repr__(self) -> str:
-        shown = [(name, "[redacted]" if name in SENSITIVE else value) for name, value in self._pairs]
+        shown = [(name, "[redacted]" if name in self._redacted else value) for name, value in self._pairs]
         return f"Metadata({shown!r})"
 
 
@@ -147,8 +163,10 @@ def encode_metadata(metadata: MetadataLike, allowed: frozenset[str] = ALLOWED) -
     return fields
 
 
-def decode_metadata(fields: Iterable[Field]) -> Metadata:
+def decode_metadata(fields: Iterable[Field], sensitive: Iterable[str] = ()) -> Metadata:
     """Received header fields as metadata, those that the library reads itself left out (MD-5 to MD-9).
+
+    ``sensitive``: names whose values its `repr` hides.
 
     Raises `InvalidMetadataError` when a ``-bin`` value is not base64.
     """
@@ -161,7 +179,7 @@ def decode_metadata(fields: Iterable[Field]) -> Metadata:
             pairs.extend((key, _decode_binary(key, part)) for part in value.split(b","))
         else:
             pairs.append((key, value.decode() if _TEXT_BYTES.fullmatch(value) else value))
-    return Metadata(pairs)
+    return Metadata(pairs).redacting(sensitive)
 
 
 def _decode_binary(name: str, part: bytes) -> bytes:
@@ -172,7 +190,7 @@ def _decode_binary(name: str, part: bytes) -> bytes:
             raise ValueError("its length is 1 more than a multiple of 4")
         return binascii.a2b_base64(digits + _PADDING[len(digits) % 4], strict_mode=True)
     except ValueError as error:
-        raise InvalidMetadataError(f"metadata {name!r} is not base64: {error}") from None
+        raise InvalidMetadataError(f"metadata {name[:256]!r} is not base64: {error}") from None
 
 
 def field_list_size(fields: Iterable[Field]) -> int:

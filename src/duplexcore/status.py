@@ -125,9 +125,25 @@ def parse_status(codes: list[bytes], message: bytes) -> Status:
     code = codes[0]
     if all(other == code for other in codes) and code.isdigit() and len(code) <= 9 and int(code) <= 16:
         return Status(StatusCode(int(code)), text)
-    shown = ", ".join(value.decode("latin-1") for value in codes)
-    return Status(StatusCode.UNKNOWN, f"invalid grpc-status {shown!r}" + (f": {text}" if text else ""))
+    return Status(
+        StatusCode.UNKNOWN, f"invalid grpc-status {quoted(b', '.join(codes))}" + (f": {text}" if text else "")
+    )
 
 
 def append_note(status: Status, note: str) -> Status:
-    return Status(status.code, f"{status.message}: {note}" if status.message else note)
+    return Status(status.code, ": ".join(part for part in (status.message, note) if part))
+
+
+#: How much of a peer's word is quoted: characters.
+QUOTED = 256
+
+
+def quoted(word: bytes | str) -> str:
+    """A peer's word in quotation marks, for a text that people read: cut and escaped (SEC-13)."""
+    return repr((word.decode("latin-1") if isinstance(word, bytes) else word)[:QUOTED])
+
+
+def escaped(text: str) -> str:
+    """What a peer wrote for people, without the characters that are none to look at: control characters are escaped,
+    also those that turn the direction of what follows (SEC-13)."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

@@ -1,6 +1,7 @@
 """Metadata as a value, as outgoing fields, and from incoming ones."""
 
 import base64
+import pickle
 
 import pytest
 from hypothesis import given
@@ -270,3 +271,16 @@ def test_metadata_comes_back_as_it_went_out(pairs: list[tuple[str, str | bytes]]
 def test_binary_values_joined_by_commas_are_the_values(values: list[bytes]) -> None:
     joined = b",".join(base64.b64encode(value) for value in values)
     assert decode_metadata([(b"x-bin", joined)]).all("x-bin") == values
+
+
+@pytest.mark.req("MD-15")
+def test_more_names_can_be_hidden_and_stay_so() -> None:
+    plain = Metadata([("x-token", "abc"), ("cookie", "abc"), ("x", "1")])
+    hidden = plain.redacting(["X-Token"])
+    assert "x-token', 'abc'" in repr(plain)
+    assert hidden == plain
+    for derived in (hidden, hidden[:2], hidden + {"y": "2"}, Metadata([("y", "2")]) + hidden, hidden.echoable()):
+        assert "abc" not in repr(Metadata(derived))
+        assert derived.get("x-token") == "abc"
+    assert "abc" in repr(plain)
+    assert "abc" not in repr(pickle.loads(pickle.dumps(hidden)))

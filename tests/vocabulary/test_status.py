@@ -164,7 +164,7 @@ def test_an_unusable_code_is_unknown_with_its_text_kept(codes: list[bytes]) -> N
     assert status.code is StatusCode.UNKNOWN
     assert status.message.endswith("the reason")
     for code in codes:
-        assert code.decode("latin-1") in status.message or repr(code.decode("latin-1"))[1:-1] in status.message
+        assert repr(code.decode("latin-1")[:256])[1:-1] in status.message  # escaped, and cut where it is long (SEC-13)
 
 
 # --- foreign codes ---------------------------------------------------------------------------------------------------

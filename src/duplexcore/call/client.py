@@ -6,7 +6,7 @@ from collections import deque
 
 from ..config import ClientConfig, Limit
 from ..metadata import EMPTY, Field, Metadata, field_list_size
-from ..status import STATUS_BY_ERROR_CODE, ErrorCode, Status, StatusCode, append_note
+from ..status import STATUS_BY_ERROR_CODE, ErrorCode, Status, StatusCode, append_note, escaped
 from . import headers
 from .base import Call, CallOwner, reset_text
 from .events import CallEnded, InitialMetadata, Origin
@@ -181,13 +181,12 @@ class ClientCall(Call):
     def on_headers(self, block: Block, end: bool) -> None:
         if self.ended is not None:
             return
-        limit = self.config.max_header_list_size
         if end:
             if self._hear(Hear.LAST_HEADERS):
-                self._on_outcome(block, headers.read_outcome(block, limit))
+                self._on_outcome(block, headers.read_outcome(block, self.config))
             return
         self._commit()
-        match headers.read_response(block, self._subtype, limit):
+        match headers.read_response(block, self._subtype, self.config):
             case headers.Response(metadata, encoding):
                 if self._hear(Hear.HEADERS):
                     self.initial_metadata = metadata
@@ -257,7 +256,7 @@ class ClientCall(Call):
         if status is None:
             status = Status(StatusCode.UNKNOWN, "the call ended without a grpc-status")
         if outcome.status is None and self._body:
-            status = append_note(status, self._body[:BODY_SHOWN].decode("utf-8", "replace"))
+            status = append_note(status, self._shown_body)
         if status.ok:
             status = self._complete(status)
         self._finish(CallEnded(status, outcome.metadata, Origin.PEER))
@@ -270,11 +269,15 @@ class ClientCall(Call):
             return Status(StatusCode.UNIMPLEMENTED, "the call ended without the one response that the method has")
         return status
 
+    @property
+    def _shown_body(self) -> str:
+        return escaped(self._body[:BODY_SHOWN].decode("utf-8", "replace"))[:BODY_SHOWN]
+
     def _end_foreign(self) -> None:
         assert self._foreign is not None
         status = self._foreign
         if self._body:
-            status = append_note(status, self._body[:BODY_SHOWN].decode("utf-8", "replace"))
+            status = append_note(status, self._shown_body)
         self._give_up(status, Origin.PEER, ErrorCode.CANCEL)
 
     def _fail(self, fault: Fault) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..compression import CompressionError, OversizedMessageError, compression_named
 from ..config import Limit
-from ..status import ErrorCode, StatusCode
+from ..status import ErrorCode, StatusCode, quoted
 from .tables import Fault
 
 __all__ = ["PREFIX", "MessageDecoder", "frame_message"]
@@ -193,7 +193,9 @@ class MessageDecoder:
             self._fail(StatusCode.INTERNAL, "a message is marked as compressed without an encoding")
         elif flags == 1 and self.encoding not in self._enabled:
             known = ", ".join(("identity", *self._enabled))
-            self._fail(StatusCode.INTERNAL, f"a message is compressed with {self.encoding!r}: supported are {known}")
+            self._fail(
+                StatusCode.INTERNAL, f"a message is compressed with {quoted(self.encoding)}: supported are {known}"
+            )
         elif length > self._limit:
             self._exceed(f"a message of {length} bytes is above the limit of {self._limit}")
         else:

@@ -12,7 +12,7 @@ from typing import Final
 from .. import _version
 from ..config import ClientConfig, Config, Limit, ServerConfig
 from ..metadata import EMPTY, Field, InvalidMetadataError, Metadata, decode_metadata
-from ..status import STATUS_BY_HTTP_STATUS, ErrorCode, Status, StatusCode, encode_message, parse_status
+from ..status import STATUS_BY_HTTP_STATUS, ErrorCode, Status, StatusCode, encode_message, parse_status, quoted
 from .lane import Block
 from .timeout import decode_timeout
 
@@ -175,7 +175,7 @@ def read_request(block: Block, config: ServerConfig, *, full: Limit | None) -> R
     if config.require_te and b"te" not in named:
         return refuse(StatusCode.UNKNOWN, "te: trailers is missing")
     try:
-        metadata = decode_metadata(fields)
+        metadata = decode_metadata(fields, config.sensitive_metadata)
     except InvalidMetadataError as error:
         return refuse(StatusCode.INTERNAL, str(error))
     timeout: float | None = None
@@ -247,31 +247,32 @@ class BadBlock:
     limit: Limit | None = None
 
 
-def read_response(block: Block, requested_subtype: str, limit: int) -> Response | ForeignResponse | BadBlock:
-    if bad := _too_large(block, limit):
+def read_response(block: Block, requested_subtype: str, config: ClientConfig) -> Response | ForeignResponse | BadBlock:
+    if bad := _too_large(block, config.max_header_list_size):
         return bad
     if foreign := foreign_status(block.fields):
         return ForeignResponse(foreign)
     # grpcio and others answer without a subtype, whatever was asked: only one that differs is a wrong codec.
     subtype = subtype_of(first(block.fields, b"content-type") or b"")
     if subtype and subtype != (requested_subtype or "proto"):
-        text = f"the answer's content subtype is {subtype!r}, that of the request {requested_subtype!r}"
+        text = f"the answer's content subtype is {quoted(subtype)}, that of the request {requested_subtype!r}"
         return BadBlock(Status(StatusCode.INTERNAL, text), ErrorCode.CANCEL)
     try:
-        return Response(decode_metadata(block.fields), (first(block.fields, b"grpc-encoding") or b"").decode("latin-1"))
+        metadata = decode_metadata(block.fields, config.sensitive_metadata)
     except InvalidMetadataError as error:
         return BadBlock(Status(StatusCode.INTERNAL, str(error)), ErrorCode.PROTOCOL_ERROR)
+    return Response(metadata, (first(block.fields, b"grpc-encoding") or b"").decode("latin-1"))
 
 
-def read_outcome(block: Block, limit: int) -> Outcome | BadBlock:
+def read_outcome(block: Block, config: ClientConfig) -> Outcome | BadBlock:
     """Trailers or Trailers-Only: a ``grpc-status`` counts whatever else the block says (STAT-11)."""
-    if bad := _too_large(block, limit):
+    if bad := _too_large(block, config.max_header_list_size):
         return bad
     codes = every(block.fields, b"grpc-status")
     if not codes:
         return Outcome(None)
     try:
-        metadata = decode_metadata(block.fields)
+        metadata = decode_metadata(block.fields, config.sensitive_metadata)
     except InvalidMetadataError as error:
         return BadBlock(Status(StatusCode.INTERNAL, str(error)), ErrorCode.PROTOCOL_ERROR)
     return Outcome(parse_status(codes, first(block.fields, b"grpc-message") or b""), metadata)
@@ -281,7 +282,7 @@ def foreign_status(fields: Sequence[Field]) -> Status | None:
     """What response headers without ``grpc-status`` mean when they are not gRPC's (Table A); None when they are."""
     http_status = int(first(fields, b":status") or b"0")
     content_type = first(fields, b"content-type")
-    shown = "no content-type" if content_type is None else f"content-type {content_type.decode('latin-1')!r}"
+    shown = "no content-type" if content_type is None else f"content-type {quoted(content_type)}"
     if http_status != 200:
         code = STATUS_BY_HTTP_STATUS.get(http_status, StatusCode.UNKNOWN)
         return Status(code, f"the answer is HTTP status {http_status} with {shown}, not gRPC")

@@ -142,7 +142,7 @@ class ServerCall(Call):
         `LocalProtocolError` when it was said before and its trailers wait to be sent, or for metadata that can not be.
         """
         following = self._may_say(Say.FINISH)
-        trailing_metadata = Metadata(trailing_metadata)
+        trailing_metadata = Metadata(trailing_metadata).redacting(self.config.sensitive_metadata)
         custom = _encode(trailing_metadata)
         if self._finished:
             return
