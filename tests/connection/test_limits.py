@@ -21,6 +21,7 @@ from duplexcore import (
     PeerWarning,
     ServerConfig,
     StatusCode,
+    compression_named,
 )
 from duplexcore.testing import raw
 from duplexcore.testing.raw import message
@@ -110,11 +111,13 @@ def open_block(*continuations: bytes) -> bytes:
 
 
 def unread(*sizes: int) -> ServerBench:
+    """Calls whose messages unpack to so much."""
     bench = abused(unread_bytes=10_000)
     streams = range(1, 2 * len(sizes), 2)
+    packed = [message(compression_named("deflate").compress(bytes(size)), flag=1) for size in sizes]
     for stream in streams:
-        bench.call(stream)
-    return fed(bench, *(raw.data(stream, message(bytes(size))) for stream, size in zip(streams, sizes, strict=True)))
+        bench.give(bench.peer.request(stream, "/a/b", ("grpc-encoding", "deflate")))
+    return fed(bench, *(raw.data(stream, one) for stream, one in zip(streams, packed, strict=True)))
 
 
 def unread_and_one_more() -> ServerBench:

@@ -28,7 +28,8 @@ class Peer:
         self.streams = range(1, 2 * calls, 2)
         #: Of each stream that goes on: what was sent, and what may be. The first ``stalled`` stop inside the message.
         self.sent = dict.fromkeys(self.streams, 0)
-        self.room = dict.fromkeys(self.streams, bench.engine.config.stream_window)
+        window: int = bench.engine.config.stream_window
+        self.room = dict.fromkeys(self.streams, window)
         self.stalled = self.streams[:stalled]
         self.connection_room = bench.engine.config.connection_window
         self.taken = 0
