@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from click.testing import CliRunner, Result
 
 from duplexcore.cli.app import command
+from tests.testing.test_blackbox import Server
+from tests.testing.test_blackbox import serving as at_work
 
-from .running import serving
+from .running import COMMAND, running, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 HASTY = ROOT / "examples" / "fuzzing"
@@ -166,6 +171,15 @@ def test_time_is_a_bound(tmp_path: Path) -> None:
     assert (result.exit_code, "nothing found in 0 runs" in result.output) == (0, True)
 
 
+def test_forever_ends_with_ctrl_c_and_tells(tmp_path: Path) -> None:
+    with running(COMMAND, "fuzz", "forever", "hasty:Hasty", *SMALL, "--cases", tmp_path) as process:
+        process.until("again:  duplexcore fuzz replay ")
+        process.process.send_signal(signal.SIGINT)
+        assert process.ends() == 1, process.errors
+    assert re.match(r"\d failures in [\d,]+ runs", process.lines[-1])
+    assert "Traceback" not in process.errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -220,6 +234,28 @@ def test_our_server_keeps_the_rules_that_calls_can_show(tmp_path: Path) -> None:
             result = fuzz("run", address, "--runs", "12", "--cases", tmp_path, *method)
             assert result.exit_code == 0, result.output
             assert "nothing found in 12 runs" in result.output
+
+
+@contextmanager
+def wrong_server() -> Iterator[str]:
+    """A server that acknowledges no PING, in a thread of its own; its address."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(at_work(Server("no PING ACK"))) as target:
+        yield str(target)
+
+
+def test_a_server_that_breaks_a_rule_is_found_and_replayed(tmp_path: Path) -> None:
+    with wrong_server() as address:
+        fuzz("run", address, "--runs", "1", "--max-time", "0", "--cases", tmp_path)  # its first connection is good
+        result = fuzz("run", address, "--runs", "1", "--timeout", "0.2", "--cases", tmp_path)
+        assert result.exit_code == 1, result.output
+        assert "B3: PING" in result.output
+        assert "--> PING" in result.output
+        [case] = tmp_path.iterdir()
+        result = fuzz("replay", case, "--times", "2")
+        assert result.exit_code == 1, result.output
+        assert result.output.startswith("FAILED  B3: PING")
+    gone = fuzz("replay", case)
+    assert (gone.exit_code, gone.output[:5]) == (2, "ERROR")
 
 
 # --- what the tutorial shows ------------------------------------------------------------------------------------------
