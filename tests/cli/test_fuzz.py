@@ -225,6 +225,30 @@ def test_a_case_that_can_not_be_run_is_an_error(
     assert says in result.output
 
 
+HASTY_CHAT = """
+from hasty_room import HastyRoom
+from test_room import Chat
+
+class HastyChat(Chat):
+    def service(self):
+        self.room = HastyRoom()
+        return self.room.router
+"""
+
+
+def test_a_service_in_process_is_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hasty_chat.py").write_text(HASTY_CHAT, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(HASTY.parent / "chat_room")
+    result = fuzz("run", "hasty_chat:HastyChat", "--runs", "25", "--cases", tmp_path / "cases")
+    assert result.exit_code == 1, result.output
+    assert "nobody_is_a_ghost: " in result.output
+    [diagram] = (tmp_path / "cases").glob("nobody_is_a_ghost-*.mmd")
+    assert "sequenceDiagram" in diagram.read_text(encoding="utf-8")
+    again = fuzz("replay", diagram.with_suffix(".dxcase"), "--times", "2")
+    assert (again.exit_code, again.output[:6]) == (1, "FAILED")
+
+
 # --- a server at an address -------------------------------------------------------------------------------------------
 
 

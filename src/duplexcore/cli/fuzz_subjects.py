@@ -15,7 +15,7 @@ from duplexcore.testing.sim.hunting import Finding
 from duplexcore.testing.sim.pictures import text
 from duplexcore.testing.sim.properties import PropertyError
 from duplexcore.testing.sim.reports import Kept, keep, sentences
-from duplexcore.testing.sim.targets import EngineOptions, NoTargetError, maker
+from duplexcore.testing.sim.targets import EngineOptions, NoTargetError, maker, named
 
 from .fuzz_address import AddressOptions, AddressSubject
 from .problems import Problem
@@ -96,7 +96,21 @@ def from_name(name: str, options: EngineOptions, address: AddressOptions) -> Sub
         return AddressSubject(name, address)
     if address.given:
         raise click.UsageError(f"{address.given[0]} is for a TARGET that is HOST:PORT")
-    return in_process(name, options)
+    _look_here()
+    return _machine(name) or in_process(name, options)
+
+
+def _machine(name: str) -> Subject | None:
+    """The `ServiceMachine` of a name; None for what is something else, or not there."""
+    from duplexcore.testing.service import ServiceMachine
+
+    from .fuzz_machines import MachineSubject
+
+    try:
+        found = None if name == "engine" else named(name)
+    except NoTargetError:
+        return None
+    return MachineSubject(name, found) if isinstance(found, type) and issubclass(found, ServiceMachine) else None
 
 
 def in_process(name: str, options: EngineOptions) -> InProcess:
@@ -114,7 +128,7 @@ def from_case(case: Case, *, mine: bool) -> Subject:
         if AddressSubject.is_address(case.target):
             return AddressSubject(case.target, AddressOptions.of(case.options, mine=mine))
         _look_here()
-        return InProcess(case.target, EngineOptions(**case.options))
+        return _machine(case.target) or InProcess(case.target, EngineOptions(**case.options))
     except NoTargetError as error:
         raise Unusable(f"the case is of target {case.target!r}, but {error}") from error
     except (TypeError, ValueError) as error:

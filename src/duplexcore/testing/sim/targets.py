@@ -19,7 +19,17 @@ from .scripts import draw_script
 from .simulation import Scenario, Simulation
 from .watching import Watcher
 
-__all__ = ["EngineOptions", "EngineTarget", "Maker", "NoTargetError", "Runnable", "Watchers", "maker", "register"]
+__all__ = [
+    "EngineOptions",
+    "EngineTarget",
+    "Maker",
+    "NoTargetError",
+    "Runnable",
+    "Watchers",
+    "maker",
+    "named",
+    "register",
+]
 
 #: Makes the watchers of a run, besides the properties.
 Watchers = Callable[[], Sequence[Watcher]]
@@ -133,6 +143,16 @@ def maker(name: str) -> Maker:
     """What makes the target of a name. Raises `NoTargetError`."""
     if name == "engine":
         return EngineTarget
+    found = named(name)
+    for kind in KINDS:
+        made = kind(found)
+        if made is not None:
+            return made
+    raise NoTargetError(f"{name} is no service, and nothing else that can be run: {type(found).__name__}")
+
+
+def named(name: str) -> object:
+    """What stands at ``module:Name``. Raises `NoTargetError`."""
     module_name, colon, attribute = name.partition(":")
     if not (colon and module_name and attribute):
         raise NoTargetError(f"{name!r} is no target: it is 'engine', or MODULE:NAME")
@@ -145,11 +165,7 @@ def maker(name: str) -> Maker:
     except Exception as error:
         raise NoTargetError(f"module {module_name!r} can not be imported: {type(error).__name__}: {error}") from error
     try:
-        found = getattr(module, attribute)
+        found: object = getattr(module, attribute)
     except AttributeError as error:
         raise NoTargetError(f"module {module_name!r} has no {attribute!r}") from error
-    for kind in KINDS:
-        made = kind(found)
-        if made is not None:
-            return made
-    raise NoTargetError(f"{name} is no service, and nothing else that can be run: {type(found).__name__}")
+    return found
