@@ -147,6 +147,10 @@ class MessageDecoder:
         if self._length is None:
             self.buffered = len(self._prefix)
 
+    def drop(self) -> None:
+        """Nothing more comes: what came of an unfinished message is forgotten."""
+        self._prefix, self._parts, self._length, self.buffered = b"", [], None, 0
+
     def _pass_over(self, data: bytes, at: int) -> tuple[int, int]:
         """Where the whole messages in a row end that can be kept as they are, and how many they are."""
         count, last, limit = 0, len(data) - PREFIX, self._limit

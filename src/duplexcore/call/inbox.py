@@ -169,6 +169,7 @@ class Inbox:
     def end(self, event: CallEvent) -> None:
         """Nothing comes after this; what came before it can still be taken, and the reader is told in any case."""
         self._spare = None
+        self.decoder.drop()
         self._items.append(event)
         self._reader = Reader.ANNOUNCED
 
