@@ -18,6 +18,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from duplexcore.call.base import Call
+from duplexcore.call.framing import Run
 
 from .sides import ORDINARY
 
@@ -91,9 +92,15 @@ def _core(carrier: Any) -> Any:
     )
 
 
+def _item(item: Any) -> Any:
+    if isinstance(item, Run):
+        return item.fingerprint_state()
+    return item if isinstance(item, bytes) else type(item).__name__
+
+
 def _call(half: Half, call: Call) -> Any:
     inbox = call._inbox
-    items = [item if isinstance(item, bytes) else type(item).__name__ for item in inbox._items]
+    items = [_item(item) for item in inbox._items]
     lane: Any = call._lane
     deadline = None if call.deadline is None or call.ended is not None else call.deadline - half.now
     return (
