@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-floor check lint types imports diagrams diagrams-check protos protos-check coverage gate \
+.PHONY: help demo test test-floor check lint types imports coverage-states diagrams diagrams-check protos protos-check coverage gate \
         requirements requirements-check format clean peers interop planted mutants peers-table
 
 help: ## list the targets
@@ -133,6 +133,9 @@ requirements-check: $(BUILD)/tested ## every id has a passing test, but those th
 
 diagrams: $(VENV)/.installed-dev ## draw the state diagrams in docs/ from the tables
 	$(PY) scripts/state_diagrams.py
+
+coverage-states: $(VENV)/.installed-dev ## what simulated runs reach: cells, race orders, marks; writes docs/coverage-states.md
+	$(PY) scripts/coverage_states.py
 
 diagrams-check: $(VENV)/.installed-dev ## are the diagrams those of the tables?
 	$(PY) scripts/state_diagrams.py --check

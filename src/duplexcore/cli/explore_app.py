@@ -1,4 +1,4 @@
-"""`duplexcore fuzz explore` and `duplexcore fuzz coverage`: everything that can happen to a call, and what runs reach."""
+"""`duplexcore fuzz explore` and `coverage`: everything that can happen to a call, and what simulated runs reach."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEATURES = ("cancels", "deadlines", "aborts", "goaway", "shutdown", "loss", "rea
 SAVE_EVERY = 60.0
 
 
-def _shard(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
+def _shard(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
     which, _, of = value.partition("/")
     if not (which.isdigit() and of.isdigit() and int(which) < int(of)):
         raise click.BadParameter(f"{value!r} is not of the form 0/4, the first of four")

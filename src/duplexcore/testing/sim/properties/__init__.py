@@ -7,15 +7,18 @@ parser.
 from __future__ import annotations
 
 from .base import Property, PropertyError
+from .bounds import P18, P21, P22, P23, P24, P25
 from .calls import P1, P2, P3, P4, P5, P6, P8, P32, P34
 from .connections import P10, P33, P41, P42, P43
+from .endings import P9, P14, P37, P39, P40, P44
 from .flow import P17
 from .lasting import P19, P20, P27
 from .oracle import Oracle
+from .reframing import P12, P13, P15, P26
 from .snapshots import P11, P28, P29, P35
 from .strict import P16
 
-__all__ = ["ALL", "COSTLY", "Property", "PropertyError"]
+__all__ = ["ALL", "COSTLY", "OPEN", "WHERE", "Property", "PropertyError"]
 
 ALL: tuple[type[Property], ...] = (
     P1,
@@ -38,4 +41,23 @@ ALL: tuple[type[Property], ...] = (
     P43,
     Oracle,
 )
-COSTLY: tuple[type[Property], ...] = (P11, P16, P28, P29, P35)
+COSTLY: tuple[type[Property], ...] = (
+    *(P9, P11, P12, P13, P14, P15, P16, P18, P21, P22, P23, P24, P25, P26),
+    *(P28, P29, P35, P37, P39, P40, P44),
+)
+
+#: Where each is checked: by a watcher (the reference model is P7's), or by tests.
+WHERE: dict[str, str] = {
+    **{one.number: f"{one.__module__}.{one.__name__}" for one in (*ALL, *COSTLY)},
+    "P30": "tests/http2/test_floods.py",
+    "P31": "tests/sim/test_reruns.py",
+    "P36": "tests/call/test_timeout.py",
+    "P38": "tests/sim/test_reruns.py",
+    "P45": "tests/vocabulary/test_metadata.py",
+    "P46": "tests/vocabulary/test_status.py",
+    "P47": "tests/call/test_compression.py",
+    "P48": "tests/http2/test_h2_contained.py",
+    "P49": "tests/sim/test_reruns.py",
+}
+#: What nothing checks yet.
+OPEN: frozenset[str] = frozenset({"P50"})
