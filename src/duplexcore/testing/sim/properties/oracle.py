@@ -7,6 +7,8 @@ frames on the wire, read here by a parser of its own; nothing is asked of the en
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import hpack
@@ -133,7 +135,7 @@ class Oracle(Property):
             for app in self.sim.clients:
                 if (side, app.index) in self._models:
                     covers = streams.get(app.index, last + 1) <= last
-                    self._move(side, app.index, lambda at, covers=covers: hears(at, say.Goaway(covers)))
+                    self._move(side, app.index, partial(_told, say.Goaway(covers)))
         elif index is not None and item is not None:
             if frame.type == RST:
                 item = say.Reset(item.code, overdue=self._overdue(side, index))
@@ -160,7 +162,7 @@ class Oracle(Property):
             at = model.Side(say.CLIENT if side is self.sim.client else say.SERVER)
         return at
 
-    def _move(self, side: Side, index: int, move: Any) -> None:
+    def _move(self, side: Side, index: int, move: Callable[[model.Side], model.Side]) -> None:
         try:
             self._models[side, index] = move(self._model(side, index))
         except say.ModelViolation as violation:
