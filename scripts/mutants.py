@@ -84,11 +84,13 @@ def prepare(options: argparse.Namespace) -> None:
     for folder in ("src", "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             digest.update(path.read_bytes())
-    run = {"sample": options.sample, "seed": options.seed, "rooms": options.rooms, "workers": options.workers}
+    run = {name: getattr(options, name) for name in ("sample", "seed", "rooms", "quick", "workers")}
     same = json.dumps(run | {"code": digest.hexdigest()})
     mark = STATE / "run.json"
     if mark.exists() and mark.read_text() == same:
         print("going on where the last run stopped (remove .build/mutants to begin again)")
+        for worker in range(options.workers):  # a run that was killed leaves its last mutant there
+            shutil.copytree(ROOT / "src", STATE / str(worker) / "src", dirs_exist_ok=True)
         return
     shutil.rmtree(STATE, ignore_errors=True)
     mutants = all_mutants(options.rooms)
@@ -108,28 +110,38 @@ def prepare(options: argparse.Namespace) -> None:
             )
         judge = f"{options.python.absolute()} scripts/judge_mutant.py"
         tests = " ".join(f"tests/{room}" for room in [*options.rooms, *(set(ROOMS) - set(options.rooms))])
-        (tree / "cosmic-ray.toml").write_text(
-            f"[cosmic-ray]\nmodule-path = 'src'\ntimeout = {TIMEOUT}\ntest-command = '{judge} {tests}'\n"
-            "[cosmic-ray.distributor]\nname = 'local'\n"
-        )
+        tests = f"--quick {tests}" if options.quick else tests
+        (tree / "command").write_text(f"{judge} {tests}", encoding="utf-8")
     mark.write_text(same)
 
 
-def execute(workers: int, minutes: float) -> None:
-    """All workers at once, until they are done or the time is over."""
+def work(minutes: float) -> None:
+    """What a worker does in its copy: one mutant after the other, until all are judged or the time is over."""
+    from cosmic_ray.mutating import mutate_and_test  # type: ignore[import-not-found]  # noqa: PLC0415
     from cosmic_ray.work_db import use_db  # noqa: PLC0415
 
-    tool = Path(sys.executable).with_name("cosmic-ray")
     ends = time.monotonic() + 60 * minutes
+    command = Path("command").read_text(encoding="utf-8")
+    with use_db("session.sqlite") as session:
+        for item in sorted(session.pending_work_items, key=lambda item: item.job_id):
+            if time.monotonic() > ends:
+                break
+            session.set_result(item.job_id, mutate_and_test(item.mutations, command, TIMEOUT))
+
+
+def execute(workers: int, minutes: float) -> None:
+    """All workers at once."""
+    from cosmic_ray.work_db import use_db  # noqa: PLC0415
+
     with ExitStack() as stack:
         running = []
         for worker in range(workers):
-            command = [str(tool), "exec", "cosmic-ray.toml", "session.sqlite"]
-            one = subprocess.Popen(command, cwd=STATE / str(worker), stdout=subprocess.DEVNULL, env=dict(os.environ))
+            command = [sys.executable, str(ROOT / "scripts" / "mutants.py"), "--work", "--minutes", str(minutes)]
+            one = subprocess.Popen(command, cwd=STATE / str(worker))
             running.append(one)
-            stack.callback(one.terminate)
+            stack.callback(one.wait)
         shown = None
-        while any(one.poll() is None for one in running) and time.monotonic() < ends:
+        while any(one.poll() is None for one in running):
             time.sleep(2)
             done = total = 0
             for worker in range(workers):
@@ -177,10 +189,17 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=60, help="how many mutants (60)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (0)")
     parser.add_argument("--rooms", default=",".join(ROOMS), help=f"of {', '.join(ROOMS)}, with commas between (all)")
+    parser.add_argument(
+        "--quick", action="store_true", help="without the exhaustive tests, which take most of the time"
+    )
     parser.add_argument("--workers", type=int, default=2, help="how many at once (2)")
-    parser.add_argument("--minutes", type=float, default=20.0, help="stop after so many, to go on another time (20)")
+    parser.add_argument("--minutes", type=float, default=20.0, help="begin no mutant after so many (20)")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--python", type=Path, default=ROOT / ".venv" / "bin" / "python", help="to run the tests with")
     options = parser.parse_args()
+    if options.work:
+        work(options.minutes)
+        return 0
     options.rooms = options.rooms.split(",")
     if unknown := set(options.rooms) - set(ROOMS):
         parser.error(f"no such room: {', '.join(sorted(unknown))}; there are {', '.join(ROOMS)}")
