@@ -212,5 +212,9 @@ class Oracle(Property):
         return self._calls[frame.stream], say.Headers()
 
 
+def _told(item: say.Input, at: model.Side) -> model.Side:
+    return hears(at, item)
+
+
 def terminal(ended: CallEnded) -> say.Terminal:
     return say.Terminal(ended.status.code, say.Origin[ended.origin.name], ended.unprocessed)
