@@ -163,6 +163,8 @@ class Marks(Watcher):
                 self.mark("trailers only", before is None and app.who == "c" and origin is Origin.PEER)
                 self.mark("status that is not OK", not status.ok and origin is Origin.PEER)
                 self.mark("a status with a message", status.message and app.who == "c" and _said(self.sim, app))
+            case _:
+                pass
 
     def on_ended(self, app: App) -> None:
         ended = app.ended

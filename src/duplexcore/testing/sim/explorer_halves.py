@@ -241,11 +241,8 @@ class Half:
 def begin(bounds: Bounds) -> tuple[Half, Half]:
     """Both sides after the handshake: a call can be started."""
     room = bounds.window * ON_WIRE
-    client, server, handshake = introduced(
-        _config(CLIENT, room),
-        _config(SERVER, room),
-        (0.0, 0.0),  # type: ignore[arg-type]
-    )
+    client, server, handshake = introduced(_client_config(room), _server_config(room), (0.0, 0.0))
+
     halves = Half(CLIENT, client, bounds), Half(SERVER, server, bounds)
     for of_client, frame in handshake:
         if frame.type in (SETTINGS, WINDOW_UPDATE):
@@ -391,7 +388,7 @@ def _say(half: Half, what: str) -> None:
         case "cancels":
             call.cancel()
             _cancel_again(half)
-        case "aborts":
+        case _:
             call.abort()
     half.move(lambda side: does(side, commands[what]))
     if what == "start" and half.refusing is not None:
@@ -545,8 +542,13 @@ def restored(blob: bytes) -> Half:
 
 
 @lru_cache
-def _config(name: str, room: int) -> ClientConfig | ServerConfig:
-    return small_window(ClientConfig(), room) if name == CLIENT else small_window(ServerConfig(), room)
+def _client_config(room: int) -> ClientConfig:
+    return small_window(ClientConfig(), room)
+
+
+@lru_cache
+def _server_config(room: int) -> ServerConfig:
+    return small_window(ServerConfig(), room)
 
 
 @lru_cache
@@ -555,7 +557,7 @@ def _bounds(requests: int, responses: int, window: int, features: int, whole: bo
 
 
 _UNCHANGING: Final = {
-    ClientConfig: lambda config: (_config, (CLIENT, config.stream_window)),
-    ServerConfig: lambda config: (_config, (SERVER, config.stream_window)),
+    ClientConfig: lambda config: (_client_config, (config.stream_window,)),
+    ServerConfig: lambda config: (_server_config, (config.stream_window,)),
     Bounds: lambda one: (_bounds, (one.requests, one.responses, one.window, one.features.value, one.whole)),
 }
