@@ -19,7 +19,7 @@ DATA, SETTINGS, WINDOW_UPDATE = 0, 4, 8
 
 
 class P19(Property):
-    """When no call is left, the window of the connection is whole again, but for what may be withheld: less than half."""
+    """When no call is left, the window of the connection is whole again, but for what is withheld: less than half."""
 
     number = "P19"
 
@@ -40,7 +40,7 @@ class P19(Property):
             return
         for side, peer in ((client, server), (server, client)):
             left, whole = self._ledgers[side].connection, peer.engine.config.connection_window
-            if (whole - left) * 2 > whole:  # FLOW-3 asks for batches of a quarter or more
+            if (whole - left) * 2 > whole:  # FLOW-3: credit goes in batches, of a quarter or more
                 self.fail(f"all calls are over, and {side.name} may send {left} of {whole} bytes")
 
 
