@@ -109,8 +109,15 @@ class Metadata(Sequence[tuple[str, Value]]):
         return [value for key, value in self._pairs if key == name.lower()]
 
     def echoable(self) -> Metadata:
-        """What of it can be sent as it stands: without the values that came as raw bytes under a text name."""
-        return self._with(pair for pair in self._pairs if isinstance(pair[1], bytes) == pair[0].endswith("-bin"))
+        """What of it can be sent as it stands: without the names that a peer may write and an application may not, and
+        without the values that came as raw bytes under a text name (MD-7)."""
+        return self._with(
+            (name, value)
+            for name, value in self._pairs
+            if isinstance(value, bytes) == name.endswith("-bin")
+            and _NAME.fullmatch(name)
+            and not _reserved(name, ALLOWED_ON_SERVERS)
+        )
 
     def redacting(self, names: Iterable[str]) -> Metadata:
         """The same, but that `repr` hides the values of these names, too: "authorization", "cookie" and their like it
@@ -148,7 +155,7 @@ def encode_metadata(metadata: MetadataLike, allowed: frozenset[str] = ALLOWED) -
     for name, value in Metadata(metadata):
         if not _NAME.fullmatch(name):
             raise InvalidMetadataError(f"metadata name {name!r}: use only 0-9, a-z, '_', '-' and '.'")
-        if name in FORBIDDEN or (name.startswith("grpc-") and name not in allowed):
+        if _reserved(name, allowed):
             raise InvalidMetadataError(f"metadata name {name!r} is reserved by gRPC or HTTP/2: choose another")
         if name.endswith("-bin"):
             if not isinstance(value, bytes):
@@ -161,6 +168,10 @@ def encode_metadata(metadata: MetadataLike, allowed: frozenset[str] = ALLOWED) -
         else:
             fields.append((name.encode(), value.encode()))
     return fields
+
+
+def _reserved(name: str, allowed: frozenset[str]) -> bool:
+    return name in FORBIDDEN or (name.startswith("grpc-") and name not in allowed)
 
 
 def decode_metadata(fields: Iterable[Field], sensitive: Iterable[str] = ()) -> Metadata:
@@ -184,10 +195,9 @@ def decode_metadata(fields: Iterable[Field], sensitive: Iterable[str] = ()) -> M
 
 def _decode_binary(name: str, part: bytes) -> bytes:
     digits = part.strip(b" ")
-    digits = digits[: len(digits) - min(2, len(digits) - len(digits.rstrip(b"=")))]
     try:
-        if len(digits) % 4 == 1:
-            raise ValueError("its length is 1 more than a multiple of 4")
+        if digits.endswith(b"=") and len(digits) % 4:
+            raise ValueError("its padding does not fit its length")
         return binascii.a2b_base64(digits + _PADDING[len(digits) % 4], strict_mode=True)
     except ValueError as error:
         raise InvalidMetadataError(f"metadata {name[:256]!r} is not base64: {error}") from None

@@ -194,7 +194,11 @@ def test_binary_values_come_padded_or_not_and_joined_by_commas(value: bytes, par
 @pytest.mark.req("MD-5", "MD-14")
 @pytest.mark.parametrize(
     "value",
-    [b"A", b"AAAAA", b"A===", b"AA-_", b"AA AA", b"AA\n", b"A=A=", b"====", b"AA,A", b"AA;AA", b"\0raw bytes", b"\xff"],
+    [
+        *(b"A", b"AAAAA", b"AA-_", b"AA AA", b"AA\n", b"AA,A", b"AA;AA", b"\0raw bytes", b"\xff"),
+        # padding that is not what the length asks for
+        *(b"A===", b"A=A=", b"AA=", b"AA===", b"AAA==", b"AAAA=", b"=", b"==", b"====", b"=AA"),
+    ],
 )
 def test_what_is_not_base64_is_refused(value: bytes) -> None:
     with pytest.raises(InvalidMetadataError, match="x-bin"):
@@ -217,6 +221,16 @@ def test_text_that_is_not_printable_ascii_stays_bytes_and_is_told_apart(value: b
     encode_metadata(metadata.echoable())
     with pytest.raises(InvalidMetadataError):
         encode_metadata(metadata)
+
+
+@pytest.mark.req("MD-7")
+def test_names_that_may_come_but_not_be_sent_are_not_echoed() -> None:
+    names = (b"odd!", b"grpc-server-stats-bin", b"grpc-previous-rpc-attempts", b"a|b", b"k")
+    fields = [(name, b"AA") for name in names]
+    metadata = decode_metadata([*fields, (b"grpc-status-details-bin", b"AA"), (b"grpc-trace-bin", b"AA")])
+    echo = metadata.echoable()
+    assert [name for name, _ in echo] == ["k", "grpc-status-details-bin", "grpc-trace-bin"]
+    encode_metadata(echo, ALLOWED_ON_SERVERS)
 
 
 @pytest.mark.req("MD-9")
