@@ -182,6 +182,21 @@ def test_trailers_above_the_clients_limit_keep_the_status_and_the_head_of_its_me
 
 
 @pytest.mark.req("MD-12")
+@pytest.mark.parametrize(("headers_first", "limit"), [(False, 200), (True, 45)])
+def test_the_status_alone_goes_where_no_message_fits(headers_first: bool, limit: int) -> None:
+    answering = Answering(header_limit=1000)
+    if headers_first:
+        answering.call.send_initial_metadata()
+        answering.pull()
+    answering.lane.header_limit = limit  # by SETTINGS that came later
+    answering.call.finish(Status(StatusCode.ABORTED, "x" * 500), {"a": "y" * 500})
+    (last,) = answering.pull()
+    assert last == Headers([*([] if headers_first else TRAILERS_ONLY), (b"grpc-status", b"10")], end=True)
+    assert code(answering.call) == "ABORTED"
+    assert answering.lane.aborts == []
+
+
+@pytest.mark.req("MD-12")
 @pytest.mark.parametrize("say", ["finish", "initial metadata", "message"])
 def test_what_does_not_fit_at_all_is_a_reset(say: str) -> None:
     answering = Answering(header_limit=60)

@@ -186,17 +186,17 @@ class ServerCall(Call):
     def _close(self) -> Output | None:
         assert self._final is not None
         final, self._final = self._final, None
-        ended = CallEnded(final.status, final.metadata, Origin.LOCAL)
-        fields = self._final_fields(final.status, final.custom)
-        if not self._fits(fields):  # the status at least (MD-12)
-            fields = self._final_fields(Status(final.status.code, final.status.message[:100]), [])
-        if not self._fits(fields):
-            text = "the trailers are above the client's limit"
-            self._end(CallEnded(Status(StatusCode.INTERNAL, text), EMPTY, Origin.LIBRARY))
-            self._lane.abort(ErrorCode.INTERNAL_ERROR)
-            return None
-        self._end(ended)
-        return Headers(fields, end=True)
+        status = final.status
+        # What does not fit loses its metadata first, then its message: the status at least (MD-12).
+        for message, custom in ((status.message, final.custom), (status.message[:100], []), ("", [])):
+            fields = self._final_fields(Status(status.code, message), custom)
+            if self._fits(fields):
+                self._end(CallEnded(status, final.metadata, Origin.LOCAL))
+                return Headers(fields, end=True)
+        text = "the trailers are above the client's limit"
+        self._end(CallEnded(Status(StatusCode.INTERNAL, text), EMPTY, Origin.LIBRARY))
+        self._lane.abort(ErrorCode.INTERNAL_ERROR)
+        return None
 
     def _final_fields(self, status: Status, custom: list[Field]) -> list[Field]:
         if self._headers_sent:
