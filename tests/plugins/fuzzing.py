@@ -1,4 +1,4 @@
-"""Hypothesis for a busy machine: no time limit per example; ``HYPOTHESIS_PROFILE=long`` looks harder, ``quick`` less."""
+"""Hypothesis for a busy machine: no time limit per example; profile ``long`` looks harder, ``quick`` less."""
 
 import os
 

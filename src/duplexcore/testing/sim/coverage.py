@@ -118,6 +118,6 @@ def explored() -> Denominators:
 
 def denominators() -> Denominators:
     """What `explored` has found, as it is kept in the package."""
-    content = json.loads(files(__package__).joinpath(FILE).read_text(encoding="utf-8"))
+    content = json.loads(files("duplexcore.testing.sim").joinpath(FILE).read_text(encoding="utf-8"))
     cells = frozenset(Cell(*cell) for cell in content["cells"])
     return Denominators(cells, frozenset(Race(*race) for race in content["races"]))

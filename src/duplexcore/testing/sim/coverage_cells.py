@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from types import ModuleType
@@ -92,7 +92,7 @@ def _counting_resets(on_reset: Any, table: str, counts: Counter[Cell]) -> Any:
 
 
 @contextmanager
-def counted() -> Iterator[Counter[Cell]]:
+def counted() -> Generator[Counter[Cell]]:
     """Counts the cells that every engine of this process uses meanwhile; for one thread."""
     counts: Counter[Cell] = Counter()
     replaced = [(module, table) for table in TABLES for module in table.users]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Flag, auto
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 import hpack
@@ -231,7 +231,7 @@ class Half:
     def fail(self, number: str, what: str) -> PropertyError:
         return PropertyError(number, f"{self.name}: {what}")
 
-    def move(self, change: Any) -> None:
+    def move(self, change: Callable[[model.Side], model.Side]) -> None:
         try:
             self.model = change(self.model)
         except say.ModelViolation as violation:
@@ -327,9 +327,10 @@ def step(half: Half, happened: Input) -> Outcome:
     if Feature.READS not in half.bounds.features:
         while half.readable:
             _take(half)
-    if ended_before is not None and half.call.ended != ended_before:
-        raise half.fail("P8", f"had ended with {ended_before}, and now with {half.call.ended}")
-    if ended_before is None and half.call is not None and half.call.ended is not None:
+    ended = None if half.call is None else half.call.ended
+    if ended_before is not None and ended != ended_before:
+        raise half.fail("P8", f"had ended with {ended_before}, and now with {ended}")
+    if ended_before is None and ended is not None:
         _stop_writing(half)
     return Outcome(half, items)
 
@@ -395,6 +396,10 @@ def _say(half: Half, what: str) -> None:
         half.move(lambda side: hears(side, half.refusing))
 
 
+def _said(frame: say.Frame, side: model.Side) -> model.Side:
+    return frames(side, frame)
+
+
 def _cancel_again(half: Half) -> None:
     before = half.key()
     half.call.cancel()
@@ -408,7 +413,7 @@ def _write(half: Half) -> tuple[Item, ...]:
     items = tuple(_framed(half, frame) for frame in frames_of(data))
     for item in items:
         if item.meaning is not None:
-            half.move(lambda side, item=item: frames(side, item.meaning))
+            half.move(partial(_said, item.meaning))
     if not data and half.engine.is_closed:
         half.over = True
     return items
@@ -541,6 +546,10 @@ def restored(blob: bytes) -> Half:
     return half
 
 
+#: What pickle makes an object of: a function, and what it is called with.
+Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
 @lru_cache
 def _client_config(room: int) -> ClientConfig:
     return small_window(ClientConfig(), room)
@@ -556,8 +565,20 @@ def _bounds(requests: int, responses: int, window: int, features: int, whole: bo
     return Bounds(requests=requests, responses=responses, window=window, features=Feature(features), whole=whole)
 
 
-_UNCHANGING: Final = {
-    ClientConfig: lambda config: (_client_config, (config.stream_window,)),
-    ServerConfig: lambda config: (_server_config, (config.stream_window,)),
-    Bounds: lambda one: (_bounds, (one.requests, one.responses, one.window, one.features.value, one.whole)),
+def _of_client(config: ClientConfig) -> Reduced:
+    return _client_config, (config.stream_window,)
+
+
+def _of_server(config: ServerConfig) -> Reduced:
+    return _server_config, (config.stream_window,)
+
+
+def _of_bounds(one: Bounds) -> Reduced:
+    return _bounds, (one.requests, one.responses, one.window, one.features.value, one.whole)
+
+
+_UNCHANGING: Final[dict[type, Callable[[Any], Reduced]]] = {
+    ClientConfig: _of_client,
+    ServerConfig: _of_server,
+    Bounds: _of_bounds,
 }

@@ -18,8 +18,56 @@ from .reframing import P12, P13, P15, P26
 from .snapshots import P11, P28, P29, P35
 from .strict import P16
 
-__all__ = ["ALL", "COSTLY", "OPEN", "WHERE", "Property", "PropertyError"]
+__all__ = [
+    "ALL",
+    "COSTLY",
+    "OPEN",
+    "P1",
+    "P2",
+    "P3",
+    "P4",
+    "P5",
+    "P6",
+    "P8",
+    "P9",
+    "P10",
+    "P11",
+    "P12",
+    "P13",
+    "P14",
+    "P15",
+    "P16",
+    "P17",
+    "P18",
+    "P19",
+    "P20",
+    "P21",
+    "P22",
+    "P23",
+    "P24",
+    "P25",
+    "P26",
+    "P27",
+    "P28",
+    "P29",
+    "P32",
+    "P33",
+    "P34",
+    "P35",
+    "P37",
+    "P39",
+    "P40",
+    "P41",
+    "P42",
+    "P43",
+    "P44",
+    "WHERE",
+    "Oracle",
+    "Property",
+    "PropertyError",
+]
 
+#: Checked as a simulation goes on; they cost little.
 ALL: tuple[type[Property], ...] = (
     P1,
     P2,
@@ -41,6 +89,7 @@ ALL: tuple[type[Property], ...] = (
     P43,
     Oracle,
 )
+#: They look at copies of the engines, or ask another parser.
 COSTLY: tuple[type[Property], ...] = (
     *(P9, P11, P12, P13, P14, P15, P16, P18, P21, P22, P23, P24, P25, P26),
     *(P28, P29, P35, P37, P39, P40, P44),
