@@ -432,3 +432,15 @@ def test_our_own_frame_size(bench_class: Any) -> None:
     assert bench.hello[0].values[raw.MAX_FRAME] == 2**24 - 1
     with pytest.raises(ValueError, match="max_frame_size"):
         bench_with(bench_class, max_frame_size=2**24)
+
+
+@pytest.mark.req("FLOW-9")
+@pytest.mark.parametrize("stream", [0, 1])
+def test_the_reserved_bit_of_an_increment_is_ignored(stream: int) -> None:
+    """RFC 9113 section 6.9."""
+    bench = ClientBench(settings={raw.INITIAL_WINDOW: 5})
+    bench.call(1, "/a/b", b"x" * 100)
+    assert bench.feed(raw.frame(raw.WINDOW_UPDATE, 0, stream, (0x8000_0010).to_bytes(4, "big"))) == (
+        ["DATA 1 16"] if stream else []
+    )
+    assert not bench.engine.is_closed

@@ -392,7 +392,7 @@ class Http2Carrier:
         if frame.stream_id == 0:
             if increment == 0:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a WINDOW_UPDATE of 0 on the connection")
-            self._core.window_update(frame)
+            self._core.window_update(0, increment)
             return
         lane = self._lane_of(frame.stream_id, "WINDOW_UPDATE")
         if lane is None or lane.abort_code is not None:
@@ -401,7 +401,7 @@ class Http2Carrier:
             code = ErrorCode.FLOW_CONTROL_ERROR if increment else ErrorCode.PROTOCOL_ERROR
             lane.fail(code, f"a WINDOW_UPDATE of {increment} that the stream's window can not take")
             return
-        self._core.window_update(frame)
+        self._core.window_update(frame.stream_id, increment)
         self._queues.unblock(lane)
 
     def _on_goaway(self, frame: Frame) -> None:

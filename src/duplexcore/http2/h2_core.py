@@ -128,8 +128,9 @@ class H2Core:
     def reset(self, frame: frames.Frame) -> None:
         self._receive(bytes(frame))
 
-    def window_update(self, frame: frames.Frame) -> None:
-        self._receive(bytes(frame))
+    def window_update(self, stream_id: int, increment: int) -> None:
+        """``increment`` without its reserved bit, which h2 would take for an error (RFC 9113 section 6.9)."""
+        self._receive(frames.window_update(stream_id, increment))
 
     def _receive(self, frame: bytes) -> None:
         try:
