@@ -224,7 +224,8 @@ async def test_what_a_handler_cannot_send_is_its_failure(caplog: pytest.LogCaptu
         yield bytes(2000)
 
     async def bad_trailers(call: Any) -> bytes:
-        raise RpcError(StatusCode.ABORTED, trailing_metadata=Metadata({"grpc-status": "0"}))
+        call.set_trailing_metadata(Metadata({"grpc-status": "0"}))
+        raise RpcError(StatusCode.ABORTED)
 
     router = Router()
     router.add(HELLO, text)
@@ -241,7 +242,25 @@ async def test_what_a_handler_cannot_send_is_its_failure(caplog: pytest.LogCaptu
         async with channel.client_streaming(SUM) as adding:
             with pytest.raises(RpcError) as caught:
                 await adding.response()
-        assert caught.value.code is StatusCode.INTERNAL
+        assert caught.value.code is StatusCode.UNKNOWN  # it was told at once: a LocalProtocolError of its own
+
+
+@pytest.mark.req("MD-7")
+async def test_an_error_of_another_call_passes_on_what_can_be_sent() -> None:
+    """A handler that lets an upstream call's error through: its status counts more than a name that nobody may send."""
+
+    upstream = Metadata([("grpc-server-stats-bin", b"1"), ("fine", "yes")])
+
+    async def relay(call: Any) -> bytes:
+        raise RpcError(StatusCode.ABORTED, trailing_metadata=upstream)
+
+    router = Router()
+    router.add(SUM, relay)
+    async with joined(router) as channel, channel.client_streaming(SUM) as adding:
+        with pytest.raises(RpcError) as caught:
+            await adding.response()
+        assert caught.value.code is StatusCode.ABORTED
+        assert list(adding.trailing_metadata) == [("fine", "yes")]
 
 
 @pytest.mark.req("D-6")
