@@ -96,16 +96,18 @@ def test_a_missing_tool_is_named(
         environment.install(tmp_path / "peers", lambda _: None)
 
 
-def test_an_environment_is_made_once_and_known_again(tmp_path: Path) -> None:
-    """Of no packages, so that no index is asked."""
+def test_an_environment_is_made_once_and_known_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of no packages, so that no index is asked; in a folder that is named from here, as `make peers` does."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("peers")
     empty = PythonPackages("empty", ("pip",))
     said: list[str] = []
-    empty.install(tmp_path, said.append)
+    empty.install(folder, said.append)
     assert said[0] == "empty: venv"
-    assert empty.missing(tmp_path) == ""
-    assert os.access(tmp_path / "empty" / "bin" / "python", os.X_OK)
-    assert "pip on Python 3." in empty.versions(tmp_path)
+    assert empty.missing(folder) == ""
+    assert os.access(folder / "empty" / "bin" / "python", os.X_OK)
+    assert "pip on Python 3." in empty.versions(folder)
     other = PythonPackages("empty", ("pip", "wheel"))
-    assert "peers --install empty" in other.missing(tmp_path)
-    (tmp_path / "empty" / "environment.json").unlink()  # an installation that broke off leaves none
-    assert empty.missing(tmp_path).startswith("not installed")
+    assert "peers --install empty" in other.missing(folder)
+    (folder / "empty" / "environment.json").unlink()  # an installation that broke off leaves none
+    assert empty.missing(folder).startswith("not installed")

@@ -77,7 +77,7 @@ class Environment(ABC):
         """Makes it, or makes it again. ``say`` is told each step. Raises `InstallError`."""
         if reason := self._tool_missing():
             raise InstallError(f"{self.name}: {reason}")
-        place = folder / self.name
+        place = (folder / self.name).absolute()  # the tools run inside it
         try:
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
