@@ -9,7 +9,7 @@ BIN     := $(VENV)/bin
 PY      := $(BIN)/python
 BUILD   := .build
 # Whatever changes what the tests see. `make check` runs the tests again only if one of these is newer than the last run.
-SOURCES := $(shell find src transports tests scripts examples protos docs -type f -not -path '*/__pycache__/*' 2>/dev/null) \
+SOURCES := $(shell find src transports tests scripts examples protos docs benchmarks -type f -not -path '*/__pycache__/*' 2>/dev/null) \
            $(wildcard pyproject.toml README.md)
 
 ENGINE_TESTS := $(addprefix tests/,vocabulary call http2 connection rpc)
@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-floor check lint types imports coverage-states diagrams diagrams-check protos protos-check coverage gate \
-        requirements requirements-check format clean peers interop planted mutants peers-table
+        requirements requirements-check format clean peers interop planted mutants peers-table soak
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ planted: $(VENV)/.installed-dev ## plant faults in copies of the engine: which t
 
 mutants: .venv-mutants/.installed $(VENV)/.installed-dev ## mutation testing of the engine, 20 minutes (ARGS="--sample 300 --seed 1")
 	.venv-mutants/bin/python scripts/mutants.py --python $(PY) --workers $(WORKERS) $(ARGS)
+
+soak: $(VENV)/.installed-dev ## a mixed load for a minute: nothing lost, nothing leaked (ARGS="--seconds 600 --backend trio")
+	$(PY) -m benchmarks.soak $(ARGS)
 
 # -- the gate ----------------------------------------------------------------------------------------------------------
 
