@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-floor check lint types imports coverage-states diagrams diagrams-check protos protos-check coverage gate \
-        requirements requirements-check format clean peers interop planted mutants peers-table soak
+        requirements requirements-check format clean peers interop planted mutants peers-table soak bench
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,11 @@ interop: peers $(VENV)/.installed-dev ## every official interop case against the
 
 peers-table: $(VENV)/.installed-dev ## run all peers, which must be installed, and write docs/peers.json and docs/peers.md; 5 minutes
 	$(PY) -m scripts.peers $(ARGS)
+
+# -- how fast it is ----------------------------------------------------------------------------------------------------
+
+bench: $(VENV)/.installed-dev ## measure duplexcore beside the others in one interleaved run (ARGS="--quick", ARGS="--help")
+	DUPLEXCORE_PEERS=$(abspath $(PEERS)) $(PY) -m benchmarks run $(ARGS)
 
 # -- how good the tests are --------------------------------------------------------------------------------------------
 

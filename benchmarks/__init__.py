@@ -1,0 +1,1 @@
+"""How fast duplexcore is beside the other Python implementations: ``python -m benchmarks --help``."""

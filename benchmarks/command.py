@@ -1,0 +1,145 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .report import markdown, show
+from .run import Pair, Plan, run
+from .table import PEERS, WORKLOADS, Peer, Workload
+
+__all__ = ["command"]
+
+#: What runs when nobody chooses.
+REPETITIONS, SECONDS = 5, 1.0
+#: What ``--quick`` means: a look, not a measurement.
+QUICK_REPETITIONS, QUICK_SECONDS, QUICK_WORKLOADS = 2, 0.3, ("unary-64", "ping-64", "firehose", "bulk")
+
+T = TypeVar("T")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def command() -> None:
+    """How fast duplexcore is, beside the other Python implementations of gRPC."""
+
+
+@command.command("run")
+@click.option("--quick", is_flag=True, help="A look in a minute or two: few workloads, short, twice.")
+@click.option("--peers", metavar="A,B:C", help="Only these; B:C is the client C against the server B. Default: all.")
+@click.option("--workloads", metavar="A,B", help="Only these. Default: all.")
+@click.option(
+    "--repetitions", type=click.IntRange(1), metavar="N", help=f"Times that each is run. Default: {REPETITIONS}."
+)
+@click.option("--seconds", type=click.FloatRange(0.01), metavar="S", help=f"Time of each. Default: {SECONDS:g}.")
+@click.option(
+    "--operations", type=click.IntRange(1), metavar="N", help="So many of each that run at once, instead of a time."
+)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures there.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables there, as Markdown.")
+@click.option("--list", "listed", is_flag=True, help="List peers and workloads, run nothing.")
+def run_command(
+    quick: bool,
+    peers: str | None,
+    workloads: str | None,
+    repetitions: int | None,
+    seconds: float | None,
+    operations: int | None,
+    json_file: Path | None,
+    out: Path | None,
+    listed: bool,
+) -> None:
+    """Run peers and workloads in turn, and print what came.
+
+    Server and client are processes of their own, each on a core of its own where there are two. Every repetition takes
+    each workload in turn, and for it each peer, so that a slow moment of the machine hits all alike. The others are
+    installed on first use, each in an environment below .peers (or DUPLEXCORE_PEERS).
+
+    \b
+    python -m benchmarks run --quick
+    python -m benchmarks run --peers duplexcore-asyncio-h2,grpc.aio --workloads unary-64,firehose
+    python -m benchmarks run --peers grpc.aio:duplexcore-asyncio-h2 --workloads ping-64    # our client, their server
+    """
+    if listed:
+        _list()
+        return
+    chosen = _chosen(workloads, WORKLOADS, "workload") if workloads else _default_workloads(quick)
+    plan = Plan(
+        pairs=_pairs(peers) if peers else [(peer, peer) for peer in PEERS.values()],
+        workloads=chosen,
+        repetitions=repetitions or (QUICK_REPETITIONS if quick else REPETITIONS),
+        seconds=seconds or (QUICK_SECONDS if quick else SECONDS),
+        operations=operations or 0,
+    )
+    with _progress(plan.steps) as (say, step):
+        results = run(plan, say=say, step=step)
+    show(results, Console() if sys.stdout.isatty() else Console(width=160))
+    if json_file:
+        results.write(json_file)
+    if out:
+        out.write_text(markdown(results), encoding="utf-8")
+    if not any(cell.runs for cell in results.cells):
+        sys.exit("nothing could be measured")
+
+
+def _default_workloads(quick: bool) -> list[Workload]:
+    return [WORKLOADS[name] for name in QUICK_WORKLOADS] if quick else list(WORKLOADS.values())
+
+
+def _chosen(text: str, known: Mapping[str, T], what: str) -> list[T]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise click.UsageError(f"no {what} {name!r}; there are: {', '.join(known)}")
+    if not names:
+        raise click.UsageError(f"no {what} is named; there are: {', '.join(known)}")
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _pairs(text: str) -> list[Pair]:
+    pairs = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        server, _, client = part.partition(":")
+        [serving] = _chosen(server, PEERS, "peer")
+        [asking] = _chosen(client or server, PEERS, "peer")
+        pairs.append((serving, asking))
+    if not pairs:
+        raise click.UsageError(f"no peer is named; there are: {', '.join(PEERS)}")
+    return pairs
+
+
+def _list() -> None:
+    for heading, lines in (("peers", PEERS), ("workloads", {n: w.what for n, w in WORKLOADS.items()})):
+        click.echo(f"{heading}:")
+        for name, what in lines.items():
+            click.echo(f"  {name:<32}{'' if isinstance(what, Peer) else what}".rstrip())
+
+
+@contextlib.contextmanager
+def _progress(steps: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """What is told what matters, and each step. A bar on a terminal, plain lines elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        count = iter(range(1, steps + 1))
+        yield _plain, lambda text: _plain(f"[{next(count)}/{steps}] {text}")
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=steps)
+
+        def step(text: str) -> None:
+            progress.update(task, description=text)
+            progress.advance(task)
+
+        yield lambda text: console.print(text, markup=False, highlight=False), step
+
+
+def _plain(text: str) -> None:
+    click.echo(text, err=True)
