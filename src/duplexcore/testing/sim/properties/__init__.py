@@ -12,6 +12,7 @@ from .calls import P1, P2, P3, P4, P5, P6, P8, P32, P34
 from .connections import P10, P33, P41, P42, P43
 from .endings import P9, P14, P37, P39, P40, P44
 from .flow import P17
+from .histories import P50
 from .lasting import P19, P20, P27
 from .oracle import Oracle
 from .reframing import P12, P13, P15, P26
@@ -21,7 +22,6 @@ from .strict import P16
 __all__ = [
     "ALL",
     "COSTLY",
-    "OPEN",
     "P1",
     "P2",
     "P3",
@@ -61,6 +61,7 @@ __all__ = [
     "P42",
     "P43",
     "P44",
+    "P50",
     "WHERE",
     "Oracle",
     "Property",
@@ -107,6 +108,5 @@ WHERE: dict[str, str] = {
     "P47": "tests/call/test_compression.py",
     "P48": "tests/http2/test_h2_contained.py",
     "P49": "tests/sim/test_reruns.py",
+    P50.number: f"{P50.__module__}.{P50.__name__}",
 }
-#: What nothing checks yet.
-OPEN: frozenset[str] = frozenset({"P50"})
