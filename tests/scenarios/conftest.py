@@ -14,11 +14,12 @@ from duplexcore import ServerConfig, ServerConnection
 from tests.scenarios import wire
 from tests.scenarios.wire import BOUND, WHERE, Where
 from tests.support.grpc_aio_peer import AioPeer
+from tests.support.loops import run
 
 
 @pytest.fixture(params=WHERE, ids=str)
 def where(request: pytest.FixtureRequest) -> Where:
-    """Our client against our server: the event loop and the link; `wire.everywhere` adds uvloop."""
+    """Our client against our server: the event loop and the link; `wire.everywhere` adds to them."""
     return request.param
 
 
@@ -90,8 +91,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         if failure is not None:
             raise failure
 
-    options = {"use_uvloop": True} if name == "asyncio+uvloop" else {}
-    anyio.run(bounded, backend=name.partition("+")[0], backend_options=options)
+    run(bounded, name)
     return True
 
 

@@ -46,10 +46,13 @@ class Where:
         return whole if str(self) in ("asyncio-tcp", "trio-memory") else part
 
 
-#: On asyncio and trio, over loopback TCP and the in-memory link.
+#: On asyncio and trio, over loopback TCP and the in-memory link: asyncio over TCP has `ProtocolDriver`, all others the
+#: other one.
 WHERE = [Where(backend, link) for backend in ("asyncio", "trio") for link in LINKS]
-#: For a handful of tests: also on uvloop.
-everywhere = pytest.mark.parametrize("where", [*WHERE, Where("asyncio+uvloop", "tcp")], ids=str)
+#: For a handful of tests: also on uvloop, and on TCP with the other driver.
+everywhere = pytest.mark.parametrize(
+    "where", [*WHERE, Where("asyncio+uvloop", "tcp"), Where("asyncio+stream", "tcp")], ids=str
+)
 
 
 def routed(handler: Callable[..., Any], *more: tuple[Any, Callable[..., Any]]) -> Router:

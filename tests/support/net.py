@@ -13,7 +13,7 @@ from anyio.abc import ByteStream
 
 from duplexcore import ErrorCode, ServerConfig
 from duplexcore.testing import raw
-from duplexcore_anyio import Backoff, memory_link, serve_stream
+from duplexcore_anyio import Backoff, asyncio_links, memory_link, serve_stream
 from tests.support.transport import echo, four_kinds
 
 SETTINGS = raw.frame(raw.SETTINGS) + raw.settings_ack()
@@ -65,6 +65,7 @@ class Net:
 
             start = anyio.current_time()
             self._monkeypatch.setattr(anyio, "connect_tcp", connect_tcp)
+            self._monkeypatch.setattr(asyncio_links, "connect_tcp", connect_tcp)
             yield
             tasks.cancel_scope.cancel()
 

@@ -1,4 +1,5 @@
-"""Tests that are coroutines run on asyncio and trio, each within a bound; others choose their own ``backend``."""
+"""Tests that are coroutines run on each event loop, and with each driver, within a bound; or on a ``backend`` of their
+own choice."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
+from tests.support.loops import LOOPS, run
+
 #: No test takes longer, whatever the machine has to do besides: seconds.
 BOUND = 60.0
 
@@ -16,7 +19,7 @@ BOUND = 60.0
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if inspect.iscoroutinefunction(metafunc.function) and "backend" not in metafunc.fixturenames:
         metafunc.fixturenames.append("backend")
-        metafunc.parametrize("backend", ["asyncio", "trio"])
+        metafunc.parametrize("backend", LOOPS)
 
 
 @pytest.hookimpl
@@ -30,9 +33,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         with anyio.fail_after(math.inf if "clock" in given else BOUND):  # virtual time has no bound
             await pyfuncitem.obj(**arguments)
 
-    name = str(pyfuncitem.callspec.params["backend"])
-    options: dict[str, Any] = {"use_uvloop": True} if name == "asyncio+uvloop" else {}
-    if "clock" in given:
-        options["clock"] = given["clock"]
-    anyio.run(bounded, backend=name.partition("+")[0], backend_options=options)
+    options = {"clock": given["clock"]} if "clock" in given else {}
+    run(bounded, str(pyfuncitem.callspec.params["backend"]), **options)
     return True

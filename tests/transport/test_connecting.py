@@ -99,12 +99,6 @@ async def test_a_socket_that_a_dead_server_has_left_is_no_hindrance(tmp_path: Pa
         await greet(channel)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "asyncio+uvloop", "trio"])
-async def test_uvloop_too(backend: str) -> None:
-    async with over_tcp(four_kinds()) as channel:
-        await greet(channel)
-
-
 async def test_the_link_in_memory() -> None:
     async with joined(four_kinds(), authority="here") as channel:
         assert channel.peer == "here"
@@ -162,8 +156,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
     return Papers(tmp_path_factory.mktemp("papers"))
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "asyncio+uvloop", "trio"])
-async def test_tls(papers: Papers, backend: str) -> None:
+async def test_tls(papers: Papers) -> None:
     router = four_kinds()
     async with (
         serve(router, "127.0.0.1:0", tls=server_tls(papers.server)) as server,

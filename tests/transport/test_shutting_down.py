@@ -119,9 +119,9 @@ async def test_tcp_gives_up_with_keepalive(keepalive: float | None, client_ms: i
     )
     found: dict[str, int] = {}
 
-    def spy(stream: Any, config: Any) -> None:
-        limit_unacknowledged(stream, config)
-        sock = stream.extra(SocketAttribute.raw_socket)
+    def spy(link: Any, config: Any) -> None:
+        limit_unacknowledged(link, config)
+        sock = link.extra(SocketAttribute.raw_socket)
         side = "client" if isinstance(config, ClientConfig) else "server"
         found[side] = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
 

@@ -16,6 +16,7 @@ from .connections import Connections
 from .credentials import CallCredentials
 from .dialing import Dialer, OneStream, Targets
 from .driver import Observer
+from .drivers import DriverName, checked
 from .targets import UnixTarget, parse_target
 from .tasks import Background
 from .tls import client_tls
@@ -36,6 +37,7 @@ def connect(
     credentials: CallCredentials | None = None,
     local_credentials: bool = False,
     observer: Observer | None = None,
+    driver: DriverName | None = None,
 ) -> Connecting:
     """A channel to a server: ``async with connect("localhost:50051") as channel``.
 
@@ -48,10 +50,12 @@ def connect(
     ``inherit_deadline``: whether calls take over the deadline of the cancel scopes around them. ``credentials``: make
     metadata for each call: an async function of the service's URL and the method's name; only with TLS, or with
     ``local_credentials`` where nothing leaves this machine. ``observer``: called with "in" or "out" and each HTTP/2
-    frame of every connection.
+    frame of every connection. ``driver``: "protocol" (asyncio's own transports), "stream" (anyio's byte streams), or
+    None for the first where it can be had.
 
-    Raises ValueError for a target that is none; entering raises `ConnectError` when the first connection fails. Leaving
-    cancels the calls that are left, says GOAWAY and closes, within 2 s; an exception of the body comes out as it is.
+    Raises ValueError for a target or driver that is none; entering raises `ConnectError` when the first connection
+    fails. Leaving cancels the calls that are left, says GOAWAY and closes, within 2 s; an exception of the body comes
+    out as it is.
     """
     places = parse_target(target)
     context = client_tls() if tls is True else (tls or None)
@@ -63,7 +67,7 @@ def connect(
         scheme="http" if context is None else "https",
     )
     name = str(places[0]) if len(places) == 1 else target
-    dialer = Targets(places, name=name, tls=context, server_hostname=server_hostname)
+    dialer = Targets(places, name=name, tls=context, server_hostname=server_hostname, driver=checked(driver))
     return Connecting(
         dialer,
         settings,

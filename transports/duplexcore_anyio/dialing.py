@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
 
 from duplexcore import ClientConfig, ClientConnection
 
+from . import asyncio_links
 from .driver import Driver, Observer, Watcher
+from .drivers import DriverName, Link, drive, wants_transports
 from .errors import ConnectError, ConnectRefusedError, ConnectTimeoutError, HandshakeError
 from .race import Address, resolve
 from .targets import Place, TcpTarget, UnixTarget
-from .tls import negotiate
+from .tls import negotiate, plain
 
 __all__ = ["Dialer", "OneStream", "Targets", "make_ready"]
 
@@ -34,8 +36,8 @@ class Dialer(Protocol):
         """Where the server may be, as of now."""
         ...
 
-    async def open(self, address: Address | str) -> ByteStream:
-        """A byte stream to there, TLS and all. Raises `ConnectError`."""
+    async def open(self, address: Address | str) -> Link:
+        """A connection to there, TLS and all. Raises `ConnectError`."""
         ...
 
     async def discard(self) -> None:
@@ -48,25 +50,32 @@ class Targets:
     again = True
 
     def __init__(
-        self, places: Sequence[Place], *, name: str, tls: ssl.SSLContext | None, server_hostname: str | None
+        self,
+        places: Sequence[Place],
+        *,
+        name: str,
+        tls: ssl.SSLContext | None,
+        server_hostname: str | None,
+        driver: DriverName | None,
     ) -> None:
         self.name = name
         self.is_local = all(place.is_local for place in places)
         self._places = places
         self._tls = tls
         self._server_hostname = server_hostname
+        self._driver: DriverName | None = driver
 
     async def addresses(self) -> Sequence[Address]:
         return await resolve(self._places)
 
-    async def open(self, address: Address | str) -> ByteStream:
+    async def open(self, address: Address | str) -> Link:
         assert isinstance(address, Address)
-        stream = await _open(address)
+        link = await _open(address, self._driver)
         if self._tls is None:
-            return stream
+            return await plain(link, server_side=False)
         target = address.target
         hostname = self._server_hostname or (target.host if isinstance(target, TcpTarget) else None)
-        return await negotiate(stream, self._tls, server_side=False, hostname=hostname)
+        return await negotiate(link, self._tls, server_side=False, hostname=hostname)
 
     async def discard(self) -> None:
         """Nothing is held between two attempts."""
@@ -85,7 +94,7 @@ class OneStream:
     async def addresses(self) -> Sequence[str]:
         return [self.name]
 
-    async def open(self, address: Address | str) -> ByteStream:
+    async def open(self, address: Address | str) -> Link:
         assert self._stream is not None
         stream, self._stream = self._stream, None
         return stream
@@ -111,15 +120,15 @@ async def make_ready(
 
     ``deadline``: absolute; ``timeout``: the seconds that it came from. Raises `ConnectError`.
     """
-    stream: ByteStream | None = None
+    link: Link | None = None
     with anyio.CancelScope(deadline=deadline):
-        stream = await dialer.open(address)
-    if stream is None:
+        link = await dialer.open(address)
+    if link is None:
         raise ConnectTimeoutError(f"{address} did not answer within {timeout:g} s")
     engine = ClientConnection(config, now=anyio.current_time())
     engine.observer = observer
     peer = str(address.place) if isinstance(address, Address) else address
-    driver = Driver(engine, stream, peer=peer, watcher=watcher)
+    driver = drive(engine, link, peer=peer, watcher=watcher)
     opened(driver)
     driver.start(tasks)
     try:
@@ -133,14 +142,17 @@ async def make_ready(
     return driver
 
 
-async def _open(address: Address) -> ByteStream:
+async def _open(address: Address, driver: DriverName | None) -> Link:
     place = address.place
+    by: Any = asyncio_links if wants_transports(driver) else anyio
     try:
         if isinstance(place, UnixTarget):
-            return await anyio.connect_unix(place.path)
-        return await anyio.connect_tcp(place.host, place.port)
+            found: Link = await by.connect_unix(place.path)
+        else:
+            found = await by.connect_tcp(place.host, place.port)
     except OSError as error:
         raise _refused(address, error) from error
+    return found
 
 
 def _refused(address: Address, error: OSError) -> ConnectError:

@@ -11,7 +11,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
-from anyio.abc import AnyByteStream, Listener, SocketAttribute, SocketStream
+from anyio import TypedAttributeProvider
+from anyio.abc import Listener, SocketAttribute, SocketStream
 
 from .errors import AddressInUseError, ListenError
 from .targets import TcpTarget, UnixTarget, parse_place
@@ -91,9 +92,9 @@ def _clear(path: str) -> None:
     raise AddressInUseError(f"unix:{path} is in use: stop the server there, or choose another path")
 
 
-def peer_of(stream: AnyByteStream, default: str) -> str:
+def peer_of(link: TypedAttributeProvider, default: str) -> str:
     """The other end's address."""
-    address = stream.extra(SocketAttribute.remote_address, None)
+    address = link.extra(SocketAttribute.remote_address, None)
     if isinstance(address, tuple):
         return str(TcpTarget(address[0], address[1]))
     return default if address is None else f"unix:{address}"

@@ -37,8 +37,7 @@ class Lobby(Keeper[ClientConnection]):
         """Lets every call go, in order: to wherever it can be started again, or to its end with ``reason``."""
         old, self.engine = self.engine, self._fresh()
         old.transport_failed(reason, anyio.current_time())
-        while (event := old.next_event()) is not None:
-            self._on_event(event)
+        self._pass_on(old)
         self.settle()
 
     def close(self) -> None:

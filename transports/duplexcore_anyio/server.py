@@ -7,18 +7,20 @@ from types import TracebackType
 
 import anyio
 import anyio.abc
-from anyio.abc import ByteStream, SocketListener
+from anyio.abc import SocketListener
 
 from duplexcore import ServerConfig
 from duplexcore.rpc import HandlerTable
 
+from . import asyncio_links
 from .driver import Observer
+from .drivers import DriverName, Link, checked, wants_transports
 from .errors import TLSError
 from .keeper import LOGGER, shown
 from .listening import Listening, listen, peer_of
 from .serving import ServedConnection
 from .tasks import Background
-from .tls import negotiate
+from .tls import negotiate, plain
 
 __all__ = ["Server", "Serving", "serve"]
 
@@ -37,12 +39,15 @@ class Server:
         config: ServerConfig,
         grace: float,
         observer: Observer | None,
+        driver: DriverName | None,
     ) -> None:
         self._router = router
         self._tls = tls
         self._config = config
         self._grace = grace
         self._observer = observer
+        self._driver: DriverName | None = driver
+        self._as_transports = False  # `open` knows
         self._listening: list[Listening] = []
         self._connections: set[ServedConnection] = set()
         self._accepting = anyio.CancelScope()  # accepting, and TLS handshakes
@@ -112,6 +117,7 @@ class Server:
                         acceptors.start_soon(self._accept_at, listener, listening.address, acceptors, tasks)
 
     async def open(self, addresses: tuple[str, ...]) -> None:
+        self._as_transports = wants_transports(self._driver)
         try:
             for address in addresses:
                 self._listening.append(await listen(address))
@@ -124,25 +130,26 @@ class Server:
         self, listener: SocketListener, address: str, acceptors: anyio.abc.TaskGroup, tasks: anyio.abc.TaskGroup
     ) -> None:
         while True:
+            link: Link
             try:
-                stream = await listener.accept()
+                link = await (asyncio_links.accept(listener) if self._as_transports else listener.accept())
             except anyio.ClosedResourceError:
                 return
             except (OSError, anyio.BrokenResourceError) as error:  # which of them: the event loop's choice
                 LOGGER.error("accepting at %s failed: %s", address, shown(str(error.__cause__ or error)))
                 await anyio.sleep(ACCEPT_PAUSE)
                 continue
-            peer = peer_of(stream, address)
+            peer = peer_of(link, address)
             if self._tls is None:
-                tasks.start_soon(self._serve, stream, peer)
+                tasks.start_soon(self._serve, await plain(link, server_side=True), peer)
             else:
-                acceptors.start_soon(self._negotiate, stream, self._tls, peer, tasks)
+                acceptors.start_soon(self._negotiate, link, self._tls, peer, tasks)
 
-    async def _serve(self, stream: ByteStream, peer: str) -> None:
+    async def _serve(self, link: Link, peer: str) -> None:
         if self._stopping:
-            await anyio.aclose_forcefully(stream)
+            await anyio.aclose_forcefully(link)
             return
-        connection = ServedConnection(self._router, stream, self._config, peer=peer, observer=self._observer)
+        connection = ServedConnection(self._router, link, self._config, peer=peer, observer=self._observer)
         self._connections.add(connection)
         try:
             await connection.run()
@@ -151,13 +158,11 @@ class Server:
             if not self._connections:
                 self._idle.set()
 
-    async def _negotiate(
-        self, stream: ByteStream, context: ssl.SSLContext, peer: str, tasks: anyio.abc.TaskGroup
-    ) -> None:
-        """Puts TLS on a stream before it is served; lets a peer go that does not manage in time, or is refused."""
+    async def _negotiate(self, link: Link, context: ssl.SSLContext, peer: str, tasks: anyio.abc.TaskGroup) -> None:
+        """Puts TLS on a connection before it is served; lets a peer go that does not manage in time, or is refused."""
         try:
             with anyio.fail_after(self._config.handshake_timeout):
-                secured = await negotiate(stream, context, server_side=True)
+                secured = await negotiate(link, context, server_side=True)
         except (TLSError, TimeoutError) as error:
             LOGGER.debug("connection with %s: %s", shown(peer), shown(str(error)))
         else:
@@ -201,17 +206,20 @@ def serve(
     config: ServerConfig | None = None,
     grace: float = 0.0,
     observer: Observer | None = None,
+    driver: DriverName | None = None,
 ) -> Serving:
     """A server: ``async with serve(router, "127.0.0.1:50051") as server``. It accepts as soon as it is entered.
 
     ``addresses``: ``host:port`` (an empty host: every interface; port 0: the system chooses, see `Server.port`),
     ``[v6]:port`` or ``unix:/path``, one at least. ``tls``: see `server_tls`. ``config``: limits and windows. ``grace``:
     how long leaving lets running calls finish, seconds; left by an exception, it does not wait. ``observer``: called
-    with "in" or "out" and each HTTP/2 frame of every connection.
+    with "in" or "out" and each HTTP/2 frame of every connection. ``driver``: as of `connect`.
 
-    Raises ValueError for no address, or what is none; entering raises `ListenError`.
+    Raises ValueError for no address, or what is none, and for such a driver; entering raises `ListenError`.
     """
     if not addresses:
         raise ValueError("serve() needs an address, such as '127.0.0.1:50051' or 'unix:/path'")
-    server = Server(router, tls=tls, config=config or ServerConfig(), grace=grace, observer=observer)
+    server = Server(
+        router, tls=tls, config=config or ServerConfig(), grace=grace, observer=observer, driver=checked(driver)
+    )
     return Serving(server, addresses, grace)

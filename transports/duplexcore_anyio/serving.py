@@ -11,7 +11,8 @@ from anyio.abc import ByteStream, TaskGroup
 from duplexcore import ServerCall, ServerConfig, ServerConnection, Status
 from duplexcore.rpc import HandlerTable, MethodKind
 
-from .driver import Driver, Observer
+from .driver import Observer
+from .drivers import Link, drive
 from .handling import run_handler
 from .listening import peer_of
 from .server_calls import ServerCore
@@ -25,7 +26,7 @@ class ServedConnection:
     """Serves one connection. `run` returns when it is closed and its handlers have ended."""
 
     def __init__(
-        self, router: HandlerTable, stream: ByteStream, config: ServerConfig, *, peer: str, observer: Observer | None
+        self, router: HandlerTable, link: Link, config: ServerConfig, *, peer: str, observer: Observer | None
     ) -> None:
         if config.content_subtypes is not None:  # what a handler takes is served, whatever else is (HDR-10)
             subtypes = {method.request_codec.content_subtype for method in router.methods}
@@ -34,7 +35,7 @@ class ServedConnection:
         engine = ServerConnection(config, now=anyio.current_time(), jitter=jitter)
         engine.observer = observer
         self._router = router
-        self._driver = Driver(engine, stream, peer=peer, accept=self._accept)
+        self._driver = drive(engine, link, peer=peer, accept=self._accept)
         self._shutting_down = anyio.Event()
         self._tasks: TaskGroup | None = None
 

@@ -6,7 +6,8 @@ import contextlib
 import math
 import socket
 
-from anyio.abc import ByteStream, SocketAttribute
+from anyio import TypedAttributeProvider
+from anyio.abc import SocketAttribute
 
 from duplexcore import ClientConfig, ServerConfig
 
@@ -16,11 +17,11 @@ __all__ = ["limit_unacknowledged"]
 TCP_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
-def limit_unacknowledged(stream: ByteStream, config: ClientConfig | ServerConfig) -> None:
+def limit_unacknowledged(link: TypedAttributeProvider, config: ClientConfig | ServerConfig) -> None:
     """With keepalive on, TCP itself gives up when what was sent stays unacknowledged so long (gRFC A18, KEEP-10)."""
     if config.keepalive_time == math.inf or TCP_USER_TIMEOUT is None:
         return
-    raw = stream.extra(SocketAttribute.raw_socket, None)
+    raw = link.extra(SocketAttribute.raw_socket, None)
     if raw is None or raw.family not in (socket.AF_INET, socket.AF_INET6):
         return
     with contextlib.suppress(OSError, OverflowError):  # it is a help, and nothing rests on it

@@ -11,9 +11,11 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute, TLSStream
 
+from .asyncio_links import AsyncioLink
+from .drivers import Link
 from .errors import TLSError
 
-__all__ = ["client_tls", "negotiate", "server_tls"]
+__all__ = ["client_tls", "negotiate", "plain", "server_tls"]
 
 Path = str | PathLike[str]
 
@@ -77,26 +79,28 @@ class _OneAtATime(ByteStream):
         return self._stream.extra_attributes
 
 
-async def negotiate(
-    stream: ByteStream, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None
-) -> ByteStream:
-    """The stream with TLS on it. Raises `TLSError`; the stream is then closed."""
+async def negotiate(link: Link, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None) -> Link:
+    """The connection with TLS on it. Raises `TLSError`; it is then closed."""
     context.set_alpn_protocols(["h2"])
     try:
-        secured = await TLSStream.wrap(
-            _OneAtATime(stream),
-            server_side=server_side,
-            hostname=hostname,
-            ssl_context=context,
-            standard_compatible=False,
-        )
-        alpn, version = secured.extra(TLSAttribute.alpn_protocol), secured.extra(TLSAttribute.tls_version)
-        if alpn != "h2":
+        if isinstance(link, AsyncioLink):
+            await link.open(context, server_side=server_side, hostname=hostname)
+            secured: Link = link
+        else:
+            secured = await TLSStream.wrap(
+                _OneAtATime(link),
+                server_side=server_side,
+                hostname=hostname,
+                ssl_context=context,
+                standard_compatible=False,
+            )
+        tls = secured.extra(TLSAttribute.ssl_object)
+        if tls.selected_alpn_protocol() != "h2":
             raise TLSError("the peer did not agree on HTTP/2 (ALPN 'h2'): is it a gRPC endpoint?")
-        if version in ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1"):
-            raise TLSError(f"the peer speaks {version}: gRPC needs TLS 1.2 or later")
+        if tls.version() in ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1"):
+            raise TLSError(f"the peer speaks {tls.version()}: gRPC needs TLS 1.2 or later")
     except BaseException as error:
-        await anyio.aclose_forcefully(stream)
+        await anyio.aclose_forcefully(link)
         if isinstance(error, ssl.SSLError | ssl.CertificateError):
             raise TLSError(_explain(error)) from error
         if isinstance(error, anyio.EndOfStream | anyio.BrokenResourceError | OSError):
@@ -106,6 +110,13 @@ async def negotiate(
             ) from error
         raise
     return secured
+
+
+async def plain(link: Link, *, server_side: bool) -> Link:
+    """The connection without TLS. Raises OSError; it is then closed."""
+    if isinstance(link, AsyncioLink):
+        await link.open(server_side=server_side)
+    return link
 
 
 def _explain(error: ssl.SSLError | ssl.CertificateError) -> str:

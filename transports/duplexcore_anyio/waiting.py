@@ -1,16 +1,38 @@
-"""One task's wait for one thing, without a lock or a list: the lightest that asyncio and trio have."""
+"""Waits: a task's for one thing, without a lock or a list, and a connection's for its next timeout. The lightest that
+asyncio and trio have."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+import anyio
+from anyio.abc import TaskGroup
+
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["Waiter", "waiters"]
+__all__ = ["Alarm", "Waiter", "alarms", "clock", "on_asyncio", "waiters"]
+
+
+def on_asyncio() -> bool:
+    """Whether the event loop that runs is asyncio's; otherwise it is trio's."""
+    found = sys.modules.get("trio")
+    return found is None or not found.lowlevel.in_trio_task()
+
+
+def clock() -> Callable[[], float]:
+    """What reads the time of the event loop that runs, as `anyio.current_time` does: seconds."""
+    if on_asyncio():
+        return asyncio.get_running_loop().time
+    now: Callable[[], float] = sys.modules["trio"].current_time
+    return now
+
+
+# --- one task ---------------------------------------------------------------------------------------------------------
 
 
 class Waiter(Protocol):
@@ -67,5 +89,91 @@ class TrioWaiter:
 
 def waiters() -> Callable[[], Waiter]:
     """What makes waiters for the event loop that runs."""
-    trio = sys.modules.get("trio")
-    return TrioWaiter if trio is not None and trio.lowlevel.in_trio_task() else AsyncioWaiter
+    return AsyncioWaiter if on_asyncio() else TrioWaiter
+
+
+# --- one timeout ------------------------------------------------------------------------------------------------------
+
+
+class Alarm(Protocol):
+    """Rings once, when the earliest time has come that it was set to; a ring that is early does no harm."""
+
+    def start(self, tasks: TaskGroup) -> None:
+        """From now on it may ring."""
+
+    def set(self, when: float | None) -> None:
+        """Rings at ``when`` or before. A later time than the one it is set to is left to the one who hears the ring,
+        so that a timeout which moves with every message costs nothing."""
+
+    def stop(self) -> None:
+        """It rings no more."""
+
+
+class AsyncioAlarm:
+    """A timer of the event loop."""
+
+    __slots__ = ("_at", "_handle", "_loop", "_ring")
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ring = ring
+        self._at = math.inf
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, tasks: TaskGroup) -> None:
+        """It needs no task."""
+
+    def set(self, when: float | None) -> None:
+        if when is None or when >= self._at:
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+        self._at = when
+        self._handle = self._loop.call_at(when, self._due)
+
+    def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._at = -math.inf
+
+    def _due(self) -> None:
+        self._at, self._handle = math.inf, None
+        self._ring()
+
+
+class TaskAlarm:
+    """A task that sleeps in a cancel scope with the deadline; without one it sleeps for good."""
+
+    __slots__ = ("_at", "_ring", "_scope", "_stopped")
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._at = math.inf
+        self._scope = anyio.CancelScope(shield=True)
+        self._stopped = False
+
+    def start(self, tasks: TaskGroup) -> None:
+        tasks.start_soon(self._sleep, name="duplexcore timers")
+
+    def set(self, when: float | None) -> None:
+        if when is not None and when < self._at:
+            self._at = self._scope.deadline = when
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._scope.cancel()
+
+    async def _sleep(self) -> None:
+        while True:
+            with self._scope:
+                await anyio.sleep_forever()
+            if self._stopped:
+                return
+            self._at, self._scope = math.inf, anyio.CancelScope(shield=True)
+            self._ring()
+
+
+def alarms() -> Callable[[Callable[[], None]], Alarm]:
+    """What makes alarms for the event loop that runs."""
+    return AsyncioAlarm if on_asyncio() else TaskAlarm
