@@ -59,7 +59,7 @@ def test_cells_are_counted_only_meanwhile() -> None:
 
 
 def test_a_chooser_goes_for_an_order_that_is_wanted() -> None:
-    order = Race("client: writes", "client: cancels")
+    order = Race("client: cancels", "client: writes")
     script = CallScript(requests=(3,), cancels=True)
     for wanted in (False, True):
         orders = Orders(TapeChooser([]), {order} if wanted else None)

@@ -28,6 +28,20 @@ def test_the_dull_run_is_a_call_that_goes_well() -> None:
     assert len(simulation.trace) < 26
 
 
+def test_a_dull_run_disturbs_nothing_though_everything_may_happen() -> None:
+    script = CallScript(requests=(3,), responses=(3,), cancels=True, aborts=True, timeout=1.0)
+    simulation = Simulation(Scenario(calls=(script,), leaves=True, tunes=True), TapeChooser([]))
+    simulation.run()
+    [(client, server)] = simulation.ends()
+    assert client.status.ok
+    assert server.status.ok
+    disturbing = ("cancels", "aborts", "timeout", "settings", "shuts down")
+    at = [any(word in step for word in disturbing) for step in simulation.trace].index(True)
+    assert [step for step in simulation.trace if " reads" in step] == [
+        step for step in simulation.trace[:at] if " reads" in step
+    ]
+
+
 def test_the_properties_hold() -> None:
     for seed in range(400):
         run(PrngChooser(seed))

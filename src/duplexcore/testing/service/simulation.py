@@ -18,7 +18,7 @@ from duplexcore_anyio import ServerContext
 
 from ..sim.choosing import Chooser
 from ..sim.properties import PropertyError
-from ..sim.steps import Actor, StepKind
+from ..sim.steps import Actor, StepKind, dullness
 from .callers import Caller, Script
 from .links import Link
 from .loop import SteppedLoop
@@ -77,6 +77,7 @@ class ServiceSimulation:
         self.actors.append(LoopActor(loop, self._name_of))
         for link in self.links:
             self.actors += link.actors(faults=faults, shutdowns=shutdowns)
+        self.actors.sort(key=dullness)
         self.on_step: Callable[[], None] = lambda: None
         #: Hears of each task of the service that has run a bit.
         self.on_task: Callable[[asyncio.Task[Any]], None] | None = None

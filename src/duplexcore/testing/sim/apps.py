@@ -98,10 +98,11 @@ class Writer(Actor):
         self._app = app
         self._plan = plan
         self._at = 0
+        self.over = not plan
 
     def ready(self) -> bool:
         app = self._app
-        if self._at == len(self._plan):
+        if self.over:
             return False
         what = self._plan[self._at][0]
         if app.call is None:
@@ -126,6 +127,7 @@ class Writer(Actor):
         app.side.touched()
         if app.refused:
             self._at = len(self._plan)
+        self.over = self._at == len(self._plan)
 
 
 class ReaderTask(Actor):
@@ -164,20 +166,19 @@ class ReaderTask(Actor):
 class Quitter(Actor):
     """Gives up, once, at any moment while the call lives."""
 
-    __slots__ = ("_app", "_do", "_done", "_what")
+    __slots__ = ("_app", "_do", "_what")
 
     def __init__(self, app: App, what: str, do: Callable[[], None]) -> None:
         super().__init__(f"{app.who}{app.index} {what}", StepKind.END)
         self._app = app
         self._what = what
         self._do = do
-        self._done = False
 
     def ready(self) -> bool:
-        return not self._done and self._app.call is not None and self._app.call.ended is None
+        return not self.over and self._app.call is not None and self._app.call.ended is None
 
     def act(self) -> None:
-        self._done = True
+        self.over = True
         self._do()
         self._app.on_command(self._app, self._what)
         self._app.side.touched()

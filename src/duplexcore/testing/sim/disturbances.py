@@ -20,19 +20,18 @@ MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 3, 4
 class Leaver(Actor):
     """Shuts its side down, once: open calls may finish, for as long as ``grace`` says."""
 
-    __slots__ = ("_chooser", "_done", "_side")
+    __slots__ = ("_chooser", "_side")
 
     def __init__(self, side: Side, chooser: Chooser) -> None:
         super().__init__(f"{side.name} shuts down", StepKind.END)
         self._side = side
         self._chooser = chooser
-        self._done = False
 
     def ready(self) -> bool:
-        return not self._done and self._side.closed is None
+        return not self.over and self._side.closed is None
 
     def act(self) -> None:
-        self._done = True
+        self.over = True
         side = self._side
         graces = (None, 10.0)
         grace = graces[self._chooser.choose(2, "grace", graces)]
@@ -47,18 +46,17 @@ class Tuner(Actor):
     Our engine never does that, other peers may: the frames are made here.
     """
 
-    __slots__ = ("_back", "_chooser", "_done", "_side", "_wire")
+    __slots__ = ("_back", "_chooser", "_side", "_wire")
 
     def __init__(self, side: Side, chooser: Chooser) -> None:
-        super().__init__(f"{side.name} settings", StepKind.WIRE)
+        super().__init__(f"{side.name} settings", StepKind.SETTING)
         self._side = side
         self._wire = side.wire
         self._chooser = chooser
         self._back: tuple[int, int] | None = None
-        self._done = False
 
     def ready(self) -> bool:
-        return not self._done and self._side.closed is None and not self._wire.ended
+        return not self.over and self._side.closed is None and not self._wire.ended
 
     @property
     def label(self) -> str:
@@ -66,7 +64,7 @@ class Tuner(Actor):
 
     def act(self) -> None:
         if self._back is not None:
-            self._done = True
+            self.over = True
             self._tell(*self._back)
             return
         config = self._side.engine.config

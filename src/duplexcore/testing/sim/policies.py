@@ -31,8 +31,8 @@ class Policy(StrEnum):
     URW = "urw"
 
 
-#: What one step of each `StepKind` weighs beside the others: app, wire, end, timer, fault.
-WEIGHTS = (6.0, 6.0, 0.6, 0.3, 0.2)
+#: What one step of each `StepKind` weighs beside the others: app, wire, setting, timer, end, fault.
+WEIGHTS = (6.0, 6.0, 6.0, 0.3, 0.6, 0.2)
 #: From what swarm draws the weight of each actor.
 SWARM = (0.0, 0.3, 1.0, 6.0, 20.0)
 #: How many places of falling behind PCT draws, and among how many steps.
@@ -82,7 +82,7 @@ class PrngChooser:
         for step in steps:
             if step.name not in priorities:
                 # What ends a call may wait: else one run in two is over before it began.
-                priorities[step.name] = rng.random() * (1.0 if step.kind in (StepKind.APP, StepKind.WIRE) else 0.7)
+                priorities[step.name] = rng.random() * (1.0 if step.kind <= StepKind.SETTING else 0.7)
         best = max(range(len(steps)), key=lambda index: priorities[steps[index].name])
         self._count += 1
         if self._count in self._falls:

@@ -7,6 +7,7 @@ rest within a bound, with every call ended.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,7 @@ from .disturbances import Cut, Leaver, Reset, Stall, Tuner
 from .pairs import introduced
 from .scripts import CallScript
 from .sides import Clock, Side
-from .steps import Actor, StepKind
+from .steps import Actor, StepKind, dullness
 from .watching import HOOKS, Watcher
 from .wires import Wire
 
@@ -64,11 +65,9 @@ class Simulation:
         self._listen()
         self.clients = [ClientApp(self.client, index, script) for index, script in enumerate(scenario.calls)]
         self.servers: dict[int, ServerApp] = {}
+        #: Who may still act, in the dull order: of those that are ready the first is option 0.
         self.actors: list[Actor] = [actor for app in self.clients for actor in app.actors]
-        self.actors += [self.client, self.up, self.server, self.down]
-        #: Where the server's applications come in: what disturbs is behind them, so a dull run has none of it.
-        self._place = len(self.actors)
-        self.actors += self.clocks
+        self.actors += [self.client, self.up, self.server, self.down, *self.clocks]
         sides, wires = (self.client, self.server), (self.up, self.down)
         if scenario.leaves:
             self.actors += [Leaver(side, chooser) for side in sides]
@@ -78,6 +77,7 @@ class Simulation:
             self.actors += [Reset(side, wires) for side in sides]
             self.actors += [Cut(wire, chooser) for wire in wires]
             self.actors += [Stall(wire) for wire in wires]
+        self.actors.sort(key=dullness)
         #: Who acts, or acted last.
         self.last: Actor | None = None
         #: What happened, a label a step.
@@ -131,8 +131,8 @@ class Simulation:
         self._hear(app)
         assert index not in self.servers, f"call {index} was opened twice"
         self.servers[index] = app
-        self.actors[self._place : self._place] = app.actors
-        self._place += len(app.actors)
+        for actor in app.actors:
+            insort(self.actors, actor, key=dullness)
         for hook in self._hooks["on_started"]:
             hook(app)
 
@@ -158,6 +158,8 @@ class Simulation:
         self.trace.append(actor.label)
         self.last = actor
         actor.act()
+        if actor.over:
+            self.actors.remove(actor)
         for hook in self._hooks["on_step"]:
             hook()
         return True

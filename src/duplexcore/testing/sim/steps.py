@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["Actor", "StepKind"]
+__all__ = ["Actor", "StepKind", "dullness"]
 
 
 class StepKind(IntEnum):
-    """What sort of thing a step is; policies weigh them."""
+    """What sort of thing a step is; policies weigh them. What disturbs comes last: `dullness`."""
 
     #: An application says or takes something.
     APP = 0
     #: Bytes are made, or arrive.
     WIRE = 1
-    #: An application gives up: cancels, aborts, shuts down.
-    END = 2
+    #: A side changes its settings.
+    SETTING = 2
     #: A clock moves on to the next timeout of its side.
     TIMER = 3
+    #: An application gives up: cancels, aborts, shuts down.
+    END = 4
     #: The network fails, or stops and goes on.
-    FAULT = 4
+    FAULT = 5
 
 
 class Actor:
@@ -28,11 +30,13 @@ class Actor:
     ``name`` is unique in a simulation and the same in every run of a scenario: tapes and policies depend on it.
     """
 
-    __slots__ = ("kind", "name")
+    __slots__ = ("kind", "name", "over")
 
     def __init__(self, name: str, kind: StepKind) -> None:
         self.name = name
         self.kind = kind
+        #: It will never be ready again.
+        self.over = False
 
     def ready(self) -> bool:
         """Whether it could act now."""
@@ -54,3 +58,11 @@ class Actor:
 
     def __str__(self) -> str:
         return self.label
+
+
+def dullness(actor: Actor) -> int:
+    """By what actors are sorted: where nobody goes on, the first of those that are ready is the dull option.
+
+    Applications and wires are as they come, the one that opens a call before the one that hears of it.
+    """
+    return max(actor.kind, StepKind.WIRE)
