@@ -24,6 +24,7 @@ class App:
         "events",
         "half_closed",
         "index",
+        "last_words",
         "on_command",
         "on_event",
         "readable",
@@ -49,6 +50,8 @@ class App:
         self.accepted: list[bytes] = []
         self.refused = False
         self.half_closed = False
+        #: How many steps at the end of its writer's plan are taken also when the call is over.
+        self.last_words = 0
         #: Hear of each event as it is taken, and of each command.
         self.on_event: Callable[[App, Any], None] = _nobody
         self.on_command: Callable[[App, str], None] = _nobody
@@ -78,7 +81,7 @@ class App:
         elif type(event) is CallEnded:
             self.readable = False  # so that nothing follows is what P5 asks at the end
         self.on_event(self, event)
-        self.side.dirty = True
+        self.side.took()
 
     def send(self, size: int) -> None:
         message = payload(self.who, self.index, len(self.accepted), size)
@@ -126,7 +129,7 @@ class Writer(Actor):
         app.on_command(app, what)
         app.side.touched()
         if app.refused:
-            self._at = len(self._plan)
+            self._at = max(self._at, len(self._plan) - app.last_words)
         self.over = self._at == len(self._plan)
 
 
@@ -207,7 +210,7 @@ class ClientApp(App):
         script, side = self.script, self.side
         deadline = None if script.timeout is None else side.now + script.timeout
         try:
-            call = side.engine.start_call(f"/sim.Calls/{self.index}", script.metadata, deadline=deadline)  # type: ignore[union-attr]
+            call = side.engine.start_call(f"/sim.Calls/{self.index}", script.metadata, deadline=deadline)
         except LocalProtocolError:
             self.unopened = self.refused = True
             return
@@ -229,6 +232,7 @@ class ServerApp(App):
         super().__init__("s", side, index, script)
         #: The status that the application has given, if it was not too late.
         self.said: Status | None = None
+        self.last_words = 1  # a handler always ends with its status: the call counts until then (CANC-3)
         plan: list[tuple[str, Callable[[], None]]] = []
         if script.initial_metadata:
             plan.append(("initial metadata", self._metadata))
@@ -245,10 +249,10 @@ class ServerApp(App):
             self.call.send_initial_metadata({"early": "yes"})
 
     def _finish(self) -> None:
-        script = self.script
+        script, status = self.script, Status(self.script.status, self.script.status_message)
         if self.call.ended is None:
-            self.said = Status(script.status, script.status_message)
-            self.call.finish(self.said, script.trailing_metadata)
+            self.said = status
+        self.call.finish(status, script.trailing_metadata)
 
     def _abort(self) -> None:
         self.call.abort()

@@ -1,4 +1,5 @@
-"""Which configurations the sides of a simulation have: the usual ones, or windows that hold calls up."""
+"""Which configurations the sides of a simulation have: the usual ones, or windows and limits that hold calls up, and
+what carries the calls."""
 
 from __future__ import annotations
 
@@ -13,27 +14,46 @@ from duplexcore import ClientConfig, ServerConfig
 from .choosing import Chooser
 from .scripts import CallScript
 
-__all__ = ["capped", "draw_configurations"]
+__all__ = ["CARRIERS", "HTTP2", "IN_PROCESS", "capped", "carried", "draw_configurations"]
 
 C = TypeVar("C", ClientConfig, ServerConfig)
 
 #: The windows of streams and of the connection in bytes; None: the usual ones. HTTP/2 has no smaller connection.
 WINDOWS = ((None, None), (None, 65_535), (4_096, None), (100, None))
+#: How many calls a server takes at once; None: more than there are.
+AT_ONCE = (None, 1, 2)
+#: What carries the calls.
+HTTP2, IN_PROCESS = "HTTP/2", "in process"
+CARRIERS = (HTTP2, HTTP2, HTTP2, IN_PROCESS)
 #: A message is at most so many windows long: each needs about four WINDOW_UPDATEs.
 LONGEST = 4
 
 
-def draw_configurations(chooser: Chooser) -> tuple[ClientConfig, ServerConfig]:
-    """Of the client and of the server, by choice."""
-    return _configurations(*WINDOWS[chooser.choose(len(WINDOWS), "windows", WINDOWS)])
+def draw_configurations(chooser: Chooser, *, refusals: bool = True) -> tuple[ClientConfig, ServerConfig]:
+    """Of the client and of the server, by choice. ``refusals``: the server may take few calls at once."""
+    windows = WINDOWS[chooser.choose(len(WINDOWS), "windows", WINDOWS)]
+    at_once = AT_ONCE[chooser.choose(len(AT_ONCE), "calls at once", AT_ONCE)] if refusals else None
+    return _configurations(*windows, at_once)
 
 
-@lru_cache(maxsize=len(WINDOWS))
-def _configurations(stream: int | None, connection: int | None) -> tuple[ClientConfig, ServerConfig]:
+@lru_cache(maxsize=len(WINDOWS) * len(AT_ONCE))
+def _configurations(
+    stream: int | None, connection: int | None, at_once: int | None
+) -> tuple[ClientConfig, ServerConfig]:
     client, server = ClientConfig(), ServerConfig()
+    if at_once is not None:
+        server = replace(server, max_concurrent_calls=at_once)
     if connection is not None:
         client, server = replace(client, connection_window=connection), replace(server, connection_window=connection)
     return (client, server) if stream is None else (_with_window(client, stream), _with_window(server, stream))
+
+
+@lru_cache(maxsize=256)
+def carried(config: C, http2: str) -> C:
+    """The same configuration, with that one of the HTTP/2 carriers."""
+    other = copy.copy(config)
+    object.__setattr__(other, "http2", http2)
+    return other
 
 
 def _with_window(config: C, size: int) -> C:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any
 
@@ -88,9 +88,11 @@ def measure(seeds: Iterable[int], wanted: Iterable[Race] = ()) -> Coverage:
     that were not seen yet. Raises `PropertyError`.
     """
     coverage, left = Coverage(), set(wanted)
+    # The explorer's worlds have a place for each call.
+    options = EngineOptions(refusals=False)
     policies = (Policy.MIX, Policy.SWARM, Policy.PCT, Policy.SWARM)
-    single = EngineTarget(EngineOptions(calls=1), lambda: (Marks(coverage.marks), Late()))
-    several = EngineTarget(EngineOptions(), lambda: (Marks(coverage.marks), Late()))
+    single = EngineTarget(replace(options, calls=1), lambda: (Marks(coverage.marks), Late()))
+    several = EngineTarget(options, lambda: (Marks(coverage.marks), Late()))
     with counted() as cells:
         for seed in seeds:
             orders = Orders(PrngChooser(seed, policies[seed // 2 % len(policies)]), left if seed % 4 == 2 else None)

@@ -276,7 +276,7 @@ _COMMANDS: Final = {
 
 
 def _stream(app: App) -> int:
-    return int(app.call._lane.stream_id)
+    return int(getattr(app.call._lane, "stream_id", 0))
 
 
 def side_window(marks: Marks, side: Side) -> int:

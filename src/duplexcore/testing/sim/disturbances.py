@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from duplexcore import ServerConfig
 
 from .choosing import Chooser
@@ -130,16 +128,16 @@ class Reset(Actor):
 class Cut(Actor):
     """A direction ends after some of the bytes that are under way, at any byte; the other direction goes on."""
 
-    __slots__ = ("_choose", "_wire")
+    __slots__ = ("_chooser", "_wire")
 
     def __init__(self, wire: Wire, chooser: Chooser) -> None:
         super().__init__(f"{wire.name} ends", StepKind.FAULT)
         self._wire = wire
-        self._choose: Callable[[int], int] = lambda n: chooser.choose(n, "keep", range(n))
+        self._chooser = chooser
 
     def ready(self) -> bool:
         return not self._wire.ended
 
     def act(self) -> None:
-        size = len(self._wire.bytes)
-        self._wire.cut(self._choose(min(size, 255) + 1) if size else 0)
+        cuts = self._wire.cuts
+        self._wire.cut(cuts[self._chooser.choose(len(cuts), "keep", cuts)] if len(cuts) > 1 else 0)

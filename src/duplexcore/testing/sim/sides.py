@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from duplexcore.connection import (
-    CallReadable,
-    CallStarted,
-    ClientConnection,
-    ConnectionClosed,
-    ServerConnection,
-    TimerKind,
-)
+from duplexcore.connection import CallReadable, CallStarted, ConnectionClosed, TimerKind
 
 from .choosing import Chooser
 from .steps import Actor, StepKind
 from .wires import Wire
 
-__all__ = ["Clock", "Side"]
+__all__ = ["Clock", "JoinedSide", "Side"]
 
 #: Timeouts that a connection which goes well may see.
 ORDINARY = (TimerKind.DEADLINE, TimerKind.DRAIN, TimerKind.SHUTDOWN)
@@ -26,6 +19,8 @@ ORDINARY = (TimerKind.DEADLINE, TimerKind.DRAIN, TimerKind.SHUTDOWN)
 
 class Side(Actor):
     """An engine with the driver that the drive contract asks for. Its step is to write: bytes are made, and set out.
+
+    ``engine``: a `ClientConnection` or `ServerConnection`, or what can be driven like one.
 
     ``started`` hears of calls that the peer opens. ``now`` is this side's clock: it runs for itself, and moves only
     when a timer of this side fires.
@@ -50,7 +45,7 @@ class Side(Actor):
     def __init__(
         self,
         name: str,
-        engine: ClientConnection | ServerConnection,
+        engine: Any,
         chooser: Chooser,
         *,
         now: float,
@@ -120,6 +115,10 @@ class Side(Actor):
         self.engine.transport_failed(reason, self.now)
         self.touched()
 
+    def took(self) -> None:
+        """An application has taken an event: there may be credit to give."""
+        self.dirty = True
+
     def touched(self) -> None:
         """After an input or a command: there may be something to write, and to hear."""
         self.dirty = True
@@ -147,6 +146,27 @@ class Side(Actor):
         if self.on_ended is not None:
             for app in ended:
                 self.on_ended(app)
+
+
+class JoinedSide(Side):
+    """One of two ends in the same process: what is consumed here the other end may send at once."""
+
+    __slots__ = ("other",)
+
+    other: Side
+
+    def receive(self, data: bytes) -> None:
+        self.other.dirty = True
+        super().receive(data)
+
+    def took(self) -> None:
+        self.other.dirty = True
+        super().took()
+
+    def touched(self) -> None:
+        if resets := self.engine.resets_to_send():
+            self.wire.carry(resets)
+        super().touched()
 
 
 class Clock(Actor):

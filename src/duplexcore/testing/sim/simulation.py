@@ -18,12 +18,13 @@ from duplexcore import ClientConfig, ServerCall, ServerConfig
 from .apps import App, ClientApp, ServerApp
 from .choosing import Chooser
 from .disturbances import Cut, Leaver, Reset, Stall, Tuner
+from .joined import joined
 from .pairs import introduced
 from .scripts import CallScript
-from .sides import Clock, Side
+from .sides import Clock, JoinedSide, Side
 from .steps import Actor, StepKind, dullness
 from .watching import HOOKS, Watcher
-from .wires import Wire
+from .wires import Frame, Wire
 
 __all__ = ["Scenario", "Simulation"]
 
@@ -36,7 +37,9 @@ class Scenario:
     """What a simulation is about; all else is choice.
 
     ``clocks``: what each side's clock shows at the start. ``leaves``: whether the sides may shut down. ``tunes``:
-    whether their settings may change. ``faults``: whether the transport may stall, end and break.
+    whether their settings may change. ``faults``: whether the transport may stall, end and break. ``in_process``: the
+    sides are joined by the in-process lane, not by HTTP/2; what is under way may stall there, and nothing else.
+    ``whole_frames``: no frame arrives, or is lost, in part.
     """
 
     calls: Sequence[CallScript] = (CallScript(requests=(3,), responses=(3,)),)
@@ -46,6 +49,12 @@ class Scenario:
     leaves: bool = False
     tunes: bool = False
     faults: bool = False
+    in_process: bool = False
+    whole_frames: bool = False
+
+    def __post_init__(self) -> None:
+        if self.in_process and (self.leaves or self.tunes):
+            raise ValueError("the in-process lane has neither shutdowns nor settings: leave out leaves and tunes")
 
 
 class Simulation:
@@ -53,13 +62,14 @@ class Simulation:
 
     def __init__(self, scenario: Scenario, chooser: Chooser, watchers: Sequence[Watcher] = ()) -> None:
         self.scenario = scenario
+        self.client: Side
+        self.server: Side
         self._hooks = {name: _overridden(watchers, name) for name in HOOKS}
         self._chooser = chooser
-        client, server, handshake = introduced(scenario.client, scenario.server, scenario.clocks)
-        self.client = Side("client", client, chooser, now=scenario.clocks[0])
-        self.server = Side("server", server, chooser, now=scenario.clocks[1], started=self._on_call)
-        self.up = Wire("up", chooser, self.server.receive, self.server.receive_end)
-        self.down = Wire("down", chooser, self.client.receive, self.client.receive_end)
+        handshake = self._introduce(scenario, chooser)
+        whole = scenario.whole_frames
+        self.up = Wire("up", chooser, self.server.receive, self.server.receive_end, whole_frames=whole)
+        self.down = Wire("down", chooser, self.client.receive, self.client.receive_end, whole_frames=whole)
         self.client.wire, self.server.wire = self.up, self.down
         self.clocks = (Clock(self.client), Clock(self.server))
         self._listen()
@@ -73,9 +83,10 @@ class Simulation:
             self.actors += [Leaver(side, chooser) for side in sides]
         self._tuners = [Tuner(side, chooser) for side in sides] if scenario.tunes else []
         self.actors += self._tuners
-        if scenario.faults:
+        if scenario.faults and not scenario.in_process:
             self.actors += [Reset(side, wires) for side in sides]
             self.actors += [Cut(wire, chooser) for wire in wires]
+        if scenario.faults:
             self.actors += [Stall(wire) for wire in wires]
         self.actors.sort(key=dullness)
         #: Who acts, or acted last.
@@ -92,6 +103,21 @@ class Simulation:
             for name, side in (("on_framed", own), ("on_arrived", other)):
                 for hook in self._hooks[name]:
                     hook(side, frame)
+
+    def _introduce(self, scenario: Scenario, chooser: Chooser) -> list[tuple[bool, Frame]]:
+        """Makes the sides; the frames of their handshake, True: of the client."""
+        here, there = scenario.clocks
+        if scenario.in_process:
+            ends = joined(scenario.client, scenario.server)
+            own = JoinedSide("client", ends[0], chooser, now=here)
+            other = JoinedSide("server", ends[1], chooser, now=there, started=self._on_call)
+            own.other, other.other = other, own
+            self.client, self.server = own, other
+            return []
+        client, server, handshake = introduced(scenario.client, scenario.server, scenario.clocks)
+        self.client = Side("client", client, chooser, now=here)
+        self.server = Side("server", server, chooser, now=there, started=self._on_call)
+        return handshake
 
     def _listen(self) -> None:
         """Ties the hooks of what there is from the start; a hook that nobody has overridden costs nothing."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from .choosing import Chooser
-from .configurations import capped, draw_configurations
-from .properties import ALL, COSTLY, Property, PropertyError
+from .configurations import CARRIERS, IN_PROCESS, capped, draw_configurations
+from .properties import ALL, COSTLY, P1, P2, P3, P4, P5, P6, P8, P20, P27, P32, P33, P34, P44, Property, PropertyError
 from .properties.oracle import Oracle
 from .scripts import draw_script
 from .simulation import Scenario, Simulation
@@ -31,6 +31,9 @@ __all__ = [
     "register",
 ]
 
+#: What holds whatever carries the calls; the other properties speak of HTTP/2's frames, windows and settings.
+ANYWHERE = frozenset((P1, P2, P3, P4, P5, P6, P8, P20, P27, P32, P33, P34, P44, Oracle))
+
 #: Makes the watchers of a run, besides the properties.
 Watchers = Callable[[], Sequence[Watcher]]
 
@@ -44,8 +47,9 @@ class EngineOptions:
     """What runs of the engine contain. Raises ValueError for values that can not be.
 
     ``calls``: on one connection, at most; ``messages``: each way, at most. ``endings``: cancels, deadlines, aborts;
-    ``leaves``: shutdowns; ``settings``: small windows, and settings that change; ``faults``: stalls, ends and breaks of
-    the transport; ``costly``: the properties that look at copies of the engines, too.
+    ``leaves``: shutdowns; ``settings``: small windows, the in-process lane instead of HTTP/2, settings that change, and
+    with ``refusals`` servers that take few calls at once; ``faults``: stalls, ends and breaks of the transport;
+    ``costly``: the properties that look at copies of the engines, too.
     """
 
     calls: int = 4
@@ -53,6 +57,7 @@ class EngineOptions:
     endings: bool = True
     leaves: bool = True
     settings: bool = True
+    refusals: bool = True
     faults: bool = True
     costly: bool = False
 
@@ -86,18 +91,30 @@ class EngineTarget:
         self.simulation: Simulation | None = None
         self.oracle: Oracle | None = None
 
+    #: From which the carrier of a run is drawn.
+    carriers: ClassVar[Sequence[str]] = CARRIERS
+
     def __call__(self, chooser: Chooser) -> Simulation:
         try:
-            self.simulation = simulation = self.prepare(chooser)
-            simulation.run()
+            return self.execute(chooser)
         except PropertyError:
             raise
         except Exception as error:
             raise PropertyError("crash", f"{type(error).__name__}: {error}") from error
+
+    def execute(self, chooser: Chooser) -> Simulation:
+        """One run. Raises whatever comes."""
+        self.simulation = simulation = self.prepare(chooser)
+        simulation.run()
         return simulation
 
     def prepare(self, chooser: Chooser) -> Simulation:
         """A run that has not begun."""
+        scenario = self.scenario(chooser)
+        return Simulation(scenario, chooser, [one for one in self.watchers() if _applies(one, scenario)])
+
+    def scenario(self, chooser: Chooser) -> Scenario:
+        """What a run is about."""
         options = self.options
         counts = range(1, options.calls + 1)
         count = 1 + (chooser.choose(len(counts), "calls", counts) if len(counts) > 1 else 0)
@@ -106,18 +123,25 @@ class EngineTarget:
         leaves = options.leaves and bool(chooser.choose(2, "leaves", ("no", "yes")))
         faults = options.faults and bool(chooser.choose(2, "faults", ("no", "yes")))
         scenario = Scenario(calls=tuple(scripts), leaves=leaves, faults=faults)
-        if options.settings:
-            client, server = draw_configurations(chooser)
-            calls = [capped(script, client.stream_window) for script in scripts]
-            tunes = bool(chooser.choose(2, "settings", ("stay", "change")))
-            scenario = replace(scenario, calls=calls, client=client, server=server, tunes=tunes)
-        return Simulation(scenario, chooser, self.watchers())
+        if not options.settings:
+            return scenario
+        client, server = draw_configurations(chooser, refusals=options.refusals)
+        calls = [capped(script, client.stream_window) for script in scripts]
+        scenario = replace(scenario, calls=calls, client=client, server=server)
+        carriers = self.carriers
+        if carriers[chooser.choose(len(carriers), "carrier", carriers) if len(carriers) > 1 else 0] is IN_PROCESS:
+            return replace(scenario, in_process=True, leaves=False)
+        return replace(scenario, tunes=bool(chooser.choose(2, "settings", ("stay", "change"))))
 
     def watchers(self) -> list[Watcher]:
         """Those of a new run: what was asked for, then the properties."""
         properties = [one() for one in self.options.properties]
         self.oracle = next((one for one in properties if isinstance(one, Oracle)), None)
         return [*self._watchers(), *properties]
+
+
+def _applies(watcher: Watcher, scenario: Scenario) -> bool:
+    return not scenario.in_process or not isinstance(watcher, Property) or type(watcher) in ANYWHERE
 
 
 Runnable = EngineTarget

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from .choosing import Chooser
@@ -12,6 +13,8 @@ from .steps import Actor, StepKind
 __all__ = ["Frame", "Wire", "frames_of"]
 
 HEADER = 9
+#: A wire is cut within so many bytes.
+MOST_KEPT = 255
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #: The type by which the preface goes among the frames.
 PREFACE_TYPE = 0x100
@@ -63,10 +66,17 @@ class Wire(Actor):
         "on_framed",
         "receive",
         "receive_end",
+        "whole_frames",
     )
 
     def __init__(
-        self, name: str, chooser: Chooser, receive: Callable[[bytes], None], receive_end: Callable[[], None]
+        self,
+        name: str,
+        chooser: Chooser,
+        receive: Callable[[bytes], None],
+        receive_end: Callable[[], None],
+        *,
+        whole_frames: bool = False,
     ) -> None:
         super().__init__(name, StepKind.WIRE)
         self._chooser = chooser
@@ -78,6 +88,8 @@ class Wire(Actor):
         #: The frames under way, the oldest first, and how many bytes of the oldest have arrived.
         self._under_way: deque[Frame] = deque()
         self._inside = 0
+        #: No frame is cut, neither by arriving in part nor by being lost in part.
+        self.whole_frames = whole_frames
         self.clogged = False
         self.ended = False
         self.heard_end = False
@@ -95,6 +107,13 @@ class Wire(Actor):
     def end(self) -> None:
         """Nothing follows what is under way."""
         self.ended = True
+
+    @property
+    def cuts(self) -> Sequence[int]:
+        """After how many of the bytes under way it may be cut; the first is 0."""
+        if not self.whole_frames:
+            return range(min(len(self.bytes), MOST_KEPT) + 1)
+        return (0, *accumulate(frame.size for frame in self._under_way))
 
     def cut(self, keep: int = 0) -> None:
         """What is under way is lost, but for the first ``keep`` bytes, and nothing follows."""
@@ -146,7 +165,8 @@ class Wire(Actor):
     def _portion(self) -> int:
         total = len(self.bytes)
         options = [total]
-        for size in (self.rest_of_frame, HEADER if not self._inside else 0, 1):
+        cuts = (self.rest_of_frame, HEADER if not self._inside else 0, 1)
+        for size in cuts[: 1 if self.whole_frames else None]:
             if 0 < size < options[-1]:
                 options.append(size)
         return options[self._chooser.choose(len(options), "bytes", options)] if len(options) > 1 else total

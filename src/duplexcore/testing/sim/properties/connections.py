@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..wires import Frame
 from .base import Property
+from .endings import stream_of
 
 if TYPE_CHECKING:
     from ..apps import App
@@ -71,7 +72,7 @@ class P41(Property):
             self._told[side] = True
 
     def on_started(self, app: App) -> None:
-        self._shown = self._shown + 2 if self._shown else 1  # they come in order, and none is refused
+        self._shown = stream_of(app)
 
     def on_framed(self, side: Side, frame: Frame) -> None:
         if frame.type == HEADERS and side is self.sim.client and frame.stream not in self._opened:

@@ -176,5 +176,5 @@ class P44(Property):
 
 
 def stream_of(app: Any) -> int:
-    """0 before it has one."""
-    return int(app.call._lane.stream_id)
+    """0 before it has one, and where calls have no streams."""
+    return int(getattr(app.call._lane, "stream_id", 0))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from duplexcore.status import ErrorCode
 
+from ..apps import App, ClientApp
 from ..wires import Frame
 from .base import Property
 from .flow import Ledger
@@ -50,9 +51,11 @@ class P20(Property):
     number = "P20"
 
     def on_calm(self) -> None:
+        waiting = [app for app in self.sim.clients if app.call is not None and _waits(app)]
         for app in self.sim.apps():
-            waits = app.script.drains and not app.script.half_close  # the server for a half-close that does not come
-            if app.call is not None and app.ended is None and not waits:
+            behind = len(waiting) >= self.sim.scenario.server.max_concurrent_calls and app.call is not None
+            no_place = behind and isinstance(app, ClientApp) and app.call.is_waiting
+            if app.call is not None and app.ended is None and not _waits(app) and not no_place:
                 self.fail(f"{app} is stuck: {app.call}, {len(app.accepted)} messages said, {len(app.events)} heard")
 
 
@@ -66,3 +69,8 @@ class P27(Property):
         assert closed is not None
         if closed.code != ErrorCode.NO_ERROR:
             self.fail(f"{side.name} has closed with {ErrorCode(closed.code).name}: {closed.reason}")
+
+
+def _waits(app: App) -> bool:
+    """Whether the call goes on for good: its server waits for a half-close that does not come."""
+    return app.script.drains and not app.script.half_close

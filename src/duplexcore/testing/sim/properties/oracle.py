@@ -30,6 +30,7 @@ __all__ = ["Oracle"]
 DATA, HEADERS, RST, GOAWAY, CONTINUATION = 0, 1, 3, 7, 9
 ES, END_HEADERS, PADDED = 0x1, 0x4, 0x8
 PREFIX = 5
+MAX_ID = 2**31 - 1
 
 EVENTS: dict[type, say.Event] = {
     InitialMetadata: say.Event.INITIAL_METADATA,
@@ -75,6 +76,10 @@ class Oracle(Property):
         self._begun: set[tuple[Side, int]] = set()  # who has framed HEADERS of which stream
         self._models: dict[tuple[Side, int], model.Side] = {}
         self._refusing: dict[Side, say.Input] = {}
+        #: Calls whose handlers have said their status.
+        self._finished: set[int] = set()
+        #: The last stream that the server's latest GOAWAY covers.
+        self._covered = MAX_ID
 
     # --- what the applications do, and are told -----------------------------------------------------------------------
 
@@ -91,6 +96,8 @@ class Oracle(Property):
             "aborts": say.Abort(),
         }
         self._move(app.side, app.index, lambda side: does(side, steps[what]))
+        if what == "finish":
+            self._finished.add(app.index)
         if what == "start" and (refusal := self._refusing.get(app.side)):  # a connection that takes no more calls
             self._move(app.side, app.index, lambda side: hears(side, refusal))
 
@@ -124,6 +131,8 @@ class Oracle(Property):
         self._wires[side].append((index, item))
         if index is not None and item is not None:
             self._move(side, index, lambda at: frames(at, item))
+        elif frame.type == GOAWAY and side is self.sim.server:
+            self._covered = int.from_bytes(frame.payload[:4], "big")
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
         other = self.sim.server if side is self.sim.client else self.sim.client
@@ -137,6 +146,11 @@ class Oracle(Property):
                     covers = streams.get(app.index, last + 1) <= last
                     self._move(side, app.index, partial(_told, say.Goaway(covers)))
         elif index is not None and item is not None:
+            if side is self.sim.server and type(item) is say.Headers:
+                if frame.stream > self._covered:
+                    self._move(side, index, _uncovered)
+                elif self._full():
+                    self._move(side, index, _refused)
             if frame.type == RST:
                 item = say.Reset(item.code, overdue=self._overdue(side, index))
             self._move(side, index, lambda at: hears(at, item))
@@ -175,6 +189,15 @@ class Oracle(Property):
             if owner is side:
                 self._move(side, index, lambda at: hears(at, ending))
 
+    def _full(self) -> bool:
+        """Whether the server has no place for another call: each counts until its handler has said its status, and the
+        call is over (CONN-8, CANC-3)."""
+        running = 0
+        for (side, index), at in self._models.items():
+            if side is self.sim.server and at.opening:
+                running += at.ended is None or index not in self._finished
+        return running >= self.sim.scenario.server.max_concurrent_calls
+
     def _overdue(self, side: Side, index: int) -> bool:
         if side is not self.sim.client:
             return False
@@ -210,6 +233,14 @@ class Oracle(Property):
             code = fields.get(b"grpc-status")
             return self._calls[frame.stream], say.Trailers(None if code is None else StatusCode(int(code)))
         return self._calls[frame.stream], say.Headers()
+
+
+def _uncovered(at: model.Side) -> model.Side:
+    return frames(at, say.Goaway(covers=False))
+
+
+def _refused(at: model.Side) -> model.Side:
+    return does(at, say.Refuse())
 
 
 def _told(item: say.Input, at: model.Side) -> model.Side:
