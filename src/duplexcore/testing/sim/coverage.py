@@ -16,11 +16,13 @@ from typing import Any
 
 from duplexcore import Status, StatusCode
 
+from .configurations import HTTP2
 from .coverage_cells import TABLES, Cell, counted
 from .coverage_marks import MARKS, Marks
 from .coverage_orders import Orders, Race, races
 from .explorer import explore
 from .explorer_halves import Bounds, Feature
+from .pairs import forget
 from .policies import Policy, PrngChooser
 from .targets import EngineOptions, EngineTarget
 from .watching import Watcher
@@ -81,6 +83,12 @@ class Late(Watcher):
                 app.call.finish(Status(StatusCode.OK))
 
 
+class OverHttp2(EngineTarget):
+    """What the explorer's worlds know."""
+
+    carriers = (HTTP2,)
+
+
 def measure(seeds: Iterable[int], wanted: Iterable[Race] = ()) -> Coverage:
     """Runs the engine with each seed, under policies in turn.
 
@@ -91,8 +99,9 @@ def measure(seeds: Iterable[int], wanted: Iterable[Race] = ()) -> Coverage:
     # The explorer's worlds have a place for each call.
     options = EngineOptions(refusals=False)
     policies = (Policy.MIX, Policy.SWARM, Policy.PCT, Policy.SWARM)
-    single = EngineTarget(replace(options, calls=1), lambda: (Marks(coverage.marks), Late()))
-    several = EngineTarget(options, lambda: (Marks(coverage.marks), Late()))
+    single = OverHttp2(replace(options, calls=1), lambda: (Marks(coverage.marks), Late()))
+    several = OverHttp2(options, lambda: (Marks(coverage.marks), Late()))
+    forget()  # a handshake that was had before is not counted
     with counted() as cells:
         for seed in seeds:
             orders = Orders(PrngChooser(seed, policies[seed // 2 % len(policies)]), left if seed % 4 == 2 else None)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+from enum import Enum
 from functools import lru_cache
+from types import FunctionType
+from typing import Any
 
 from duplexcore import ClientConfig, ClientConnection, ServerConfig, ServerConnection
+from duplexcore.config import Config
 
 from .wires import Frame, frames_of
 
-__all__ = ["introduced"]
+__all__ = ["forget", "introduced"]
 
 
 def introduced(
@@ -17,10 +22,36 @@ def introduced(
 ) -> tuple[ClientConnection, ServerConnection, list[tuple[bool, Frame]]]:
     """A client and a server, READY both, and the frames that made them so, in order; True: of the client."""
     blob, frames = _introduced(client, server, clocks)
-    return *pickle.loads(blob), frames  # noqa: S301 - our own bytes
+    return *_Unpickler(io.BytesIO(blob)).load(), frames
 
 
-@lru_cache(maxsize=64)
+def forget() -> None:
+    """The next pair of each configuration shakes hands again."""
+    _introduced.cache_clear()
+
+
+#: What copies of pairs share, since it never changes: looking up a class by its name takes longer than making one.
+_SHARED: list[object] = []
+_FIXED = (type, Enum, Config, FunctionType)
+
+
+class _Pickler(pickle.Pickler):
+    def persistent_id(self, obj: object) -> int | None:
+        if not isinstance(obj, _FIXED):
+            return None
+        at = next((at for at, one in enumerate(_SHARED) if one is obj), None)
+        if at is None:
+            at = len(_SHARED)
+            _SHARED.append(obj)
+        return at
+
+
+class _Unpickler(pickle.Unpickler):
+    def persistent_load(self, pid: Any) -> object:
+        return _SHARED[pid]
+
+
+@lru_cache(maxsize=128)
 def _introduced(
     client: ClientConfig, server: ServerConfig, clocks: tuple[float, float]
 ) -> tuple[bytes, list[tuple[bool, Frame]]]:
@@ -39,4 +70,6 @@ def _introduced(
     for end in pair:
         while end.next_event() is not None:
             pass
-    return pickle.dumps(pair), frames
+    blob = io.BytesIO()
+    _Pickler(blob, pickle.HIGHEST_PROTOCOL).dump(pair)
+    return blob.getvalue(), frames

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from duplexcore import ClientConfig, ServerCall, ServerConfig
@@ -64,7 +64,10 @@ class Simulation:
         self.scenario = scenario
         self.client: Side
         self.server: Side
-        self._hooks = {name: _overridden(watchers, name) for name in HOOKS}
+        self._hooks: dict[str, list[Callable[..., None]]] = {name: [] for name in HOOKS}
+        for watcher in watchers:
+            for name in _overridden(type(watcher)):  # type: ignore[arg-type]
+                self._hooks[name].append(getattr(watcher, name))
         self._chooser = chooser
         handshake = self._introduce(scenario, chooser)
         whole = scenario.whole_frames
@@ -176,11 +179,13 @@ class Simulation:
         ready = [actor for actor in self.actors if actor.ready()]
         if not ready:
             return False
-        last = self.last
-        if last in ready and ready[0] is not last:
-            ready.remove(last)
-            ready.insert(0, last)
-        actor = ready[self._chooser.choose(len(ready), "step", ready)] if len(ready) > 1 else ready[0]
+        actor = ready[0]
+        if len(ready) > 1:
+            last = self.last
+            if last is not actor and last in ready:
+                ready.remove(last)
+                ready.insert(0, last)
+            actor = ready[self._chooser.choose(len(ready), "step", ready)]
         self.trace.append(actor.label)
         self.last = actor
         actor.act()
@@ -243,7 +248,7 @@ class Simulation:
         ]
 
 
-def _overridden(watchers: Sequence[Watcher], name: str) -> list[Callable[..., None]]:
-    return [
-        getattr(watcher, name) for watcher in watchers if getattr(type(watcher), name) is not getattr(Watcher, name)
-    ]
+@lru_cache(maxsize=256)
+def _overridden(kind: type[Watcher]) -> Sequence[str]:
+    """The hooks that watchers of a class want to hear of."""
+    return tuple(name for name in HOOKS if getattr(kind, name) is not getattr(Watcher, name))

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import hpack
-
 from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message
 from duplexcore.connection import TimerKind
 from duplexcore.status import StatusCode
@@ -21,6 +19,7 @@ from duplexcore.testing.model import vocabulary as say
 from duplexcore.testing.model.call import does, frames, hears
 
 from ..apps import App
+from ..blocks import HeaderReader
 from ..sides import Side
 from ..wires import Frame
 from .base import Property, PropertyError
@@ -68,7 +67,7 @@ class Oracle(Property):
 
     def begin(self) -> None:
         sides = (self.sim.client, self.sim.server)
-        self._decoders = {side: hpack.Decoder() for side in sides}
+        self._readers = {side: HeaderReader() for side in sides}
         self._blocks: dict[Side, bytearray] = {side: bytearray() for side in sides}
         self._wires: dict[Side, deque[tuple[int | None, Any]]] = {side: deque() for side in sides}
         self._counts: dict[tuple[Side, int], Messages] = {}
@@ -212,7 +211,7 @@ class Oracle(Property):
                 block += frame.payload
                 if not frame.flags & END_HEADERS:
                     return None, None
-                fields = dict(self._decoders[side].decode(bytes(block), raw=True))
+                fields = self._readers[side].read(bytes(block))
                 block.clear()
                 return self._headers(side, frame, fields)
             case 0:
