@@ -21,6 +21,7 @@ PROTOS = ROOT / "protos"
 #: Folder below protos/ -> the package that its code goes to. No file imports another, so no path stands in the code.
 CONSUMERS = {
     "duplexcore/demo/v1": ROOT / "src" / "duplexcore" / "cli" / "proto",
+    "duplexcore/reflection": ROOT / "src" / "duplexcore" / "testing" / "descriptors" / "proto",
     "grpc/testing": ROOT / "src" / "duplexcore" / "interop" / "proto",
 }
 

@@ -7,6 +7,7 @@ from .calls import HypothesisChooser as HypothesisChooser
 from .calls import call_scripts as call_scripts
 from .calls import schedules as schedules
 from .protobuf import from_descriptor as from_descriptor
+from .protobuf import messages_of as messages_of
 from .values import chunkings as chunkings
 from .values import messages as messages
 from .values import metadata as metadata
@@ -23,6 +24,7 @@ __all__ = [
     "chunkings",
     "from_descriptor",
     "messages",
+    "messages_of",
     "metadata",
     "peer_violations",
     "schedules",

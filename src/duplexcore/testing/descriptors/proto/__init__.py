@@ -1,0 +1,1 @@
+"""Messages generated from protos/duplexcore/reflection by `make protos`."""
