@@ -8,19 +8,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 from click.testing import CliRunner, Result
 
 from duplexcore.cli.app import command
-from tests.testing.test_blackbox import Server
-from tests.testing.test_blackbox import serving as at_work
 
-from .running import COMMAND, running, serving
+from .running import COMMAND, running
 
 ROOT = Path(__file__).resolve().parents[2]
 HASTY = ROOT / "examples" / "fuzzing"
@@ -187,10 +183,6 @@ def test_forever_ends_with_ctrl_c_and_tells(tmp_path: Path) -> None:
         (["run", "no_such_module:Service"], "there is no module 'no_such_module' here"),
         (["run", "json:Service"], "module 'json' has no 'Service'"),
         (["run", "json:loads"], "json:loads is no service"),
-        (["run", "127.0.0.1:1"], "127.0.0.1:1: "),
-        (["run", "192.0.2.1:50051"], "--i-may-test-this-target"),
-        (["run", "127.0.0.1:1", "--message", "x"], "--message is hexadecimal"),
-        (["run", "127.0.0.1:1", "--method", "x"], "a method is /package.Service/Method"),
         (["run", "engine", "--method", "/a/b"], "--method is for a TARGET that is HOST:PORT"),
         (["run", "engine", "--report", "yaml=x"], "'yaml=x' is not one of junit=FILE"),
         (["run", "engine", "--report", "junit=/no/such/folder/x"], "cannot write"),
@@ -247,39 +239,6 @@ def test_a_service_in_process_is_a_target(tmp_path: Path, monkeypatch: pytest.Mo
     assert "sequenceDiagram" in diagram.read_text(encoding="utf-8")
     again = fuzz("replay", diagram.with_suffix(".dxcase"), "--times", "2")
     assert (again.exit_code, again.output[:6]) == (1, "FAILED")
-
-
-# --- a server at an address -------------------------------------------------------------------------------------------
-
-
-def test_our_server_keeps_the_rules_that_calls_can_show(tmp_path: Path) -> None:
-    with serving() as (_, address):
-        for method in ([], ["--method", "/duplexcore.demo.v1.Echo/Duplex", "--kind", "duplex", "--message", "0a0161"]):
-            result = fuzz("run", address, "--runs", "12", "--cases", tmp_path, *method)
-            assert result.exit_code == 0, result.output
-            assert "nothing found in 12 runs" in result.output
-
-
-@contextmanager
-def wrong_server() -> Iterator[str]:
-    """A server that acknowledges no PING, in a thread of its own; its address."""
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(at_work(Server("no PING ACK"))) as target:
-        yield str(target)
-
-
-def test_a_server_that_breaks_a_rule_is_found_and_replayed(tmp_path: Path) -> None:
-    with wrong_server() as address:
-        fuzz("run", address, "--runs", "1", "--max-time", "0", "--cases", tmp_path)  # its first connection is good
-        result = fuzz("run", address, "--runs", "1", "--timeout", "0.2", "--cases", tmp_path)
-        assert result.exit_code == 1, result.output
-        assert "B3: PING" in result.output
-        assert "--> PING" in result.output
-        [case] = tmp_path.iterdir()
-        result = fuzz("replay", case, "--times", "2")
-        assert result.exit_code == 1, result.output
-        assert result.output.startswith("FAILED  B3: PING")
-    gone = fuzz("replay", case)
-    assert (gone.exit_code, gone.output[:5]) == (2, "ERROR")
 
 
 # --- what the tutorial shows ------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from duplexcore.testing import raw
-from duplexcore.testing.blackbox import CHECKS, CheckError, Limits, Log, converse, plain_call
+from duplexcore.testing.blackbox import CHECKS, CONFORMANCE, Callee, CheckError, Limits, Log, conform, converse, survey
+from duplexcore.testing.blackbox import Server as Known
 from duplexcore.testing.link import RawLink
 from duplexcore.testing.probe import Target
 from duplexcore.testing.raw import RawFrame
@@ -31,14 +32,19 @@ class Server:
     def __init__(self, fault: str = "") -> None:
         self.fault = fault
         self.connections = 0
+        #: Connections that are good ones, by their number.
+        self.well: set[int] = set()
+        self.fields: set[tuple[bytes, bytes]] = set()
+        self.endless: set[tuple[int, int]] = set()
 
     async def __call__(self, stream: SocketStream) -> None:
         self.connections += 1
-        fault = self.fault if self.connections > 1 else ""
+        fault = self.fault if self.connections > 1 and self.connections not in self.well else ""
         link = RawLink(stream, client=False, answer=fault != "no PING ACK", credit=fault != "no credit")
         try:
             await link.send(raw.settings({raw.MAX_STREAMS: 100}))
             while (one := await link.frame(10)) is not None:
+                self.fields |= set(one.fields or ())
                 if fault == "no PING ACK" and one.type == raw.SETTINGS and not one.flags & raw.ACK:
                     await link.send(raw.settings_ack())
                 if answer := self._answer(link, one, fault):
@@ -52,10 +58,16 @@ class Server:
             return raw.rst(stream, 7)
         if one.type == raw.HEADERS and fault == "GOAWAY":
             return raw.goaway(stream, 1)
-        if not one.end or fault == "silent":
+        if one.type == raw.HEADERS and self.fault == "endless" and one.field(b":path") == b"/t.T/Watch":
+            self.endless.add((id(link), stream))
+        if not one.end or fault == "silent" or (id(link), stream) in self.endless:
             return b""
         good = peer.response(stream)
         match fault:
+            case "two responses":
+                return good + raw.data(stream, raw.message(b"1")) + raw.data(stream, raw.message(b"2"))
+            case "rising GOAWAY":
+                return raw.goaway(1) + raw.goaway(3)
             case "too much":
                 return good + b"".join(raw.data(stream, bytes(16_384)) for _ in range(5))
             case "after the end":
@@ -64,6 +76,13 @@ class Server:
                 return peer.trailers_only(stream, 13)
             case _:
                 return good + peer.trailers(stream)
+
+
+def single(error: BaseException) -> CheckError:
+    while isinstance(error, BaseExceptionGroup):
+        [error] = error.exceptions
+    assert isinstance(error, CheckError)
+    return error
 
 
 @asynccontextmanager
@@ -79,9 +98,9 @@ async def serving(server: Server) -> AsyncIterator[Target]:
 async def run(server: Server, chooser: Any) -> Log:
     log = Log()
     async with serving(server) as target:
-        usual = await plain_call(target)
-        assert usual == "OK"
-        await converse(target, chooser, Limits(), log, usual)
+        known = await survey(target, [Callee.of(target)])
+        assert known.plain.usual == "OK"
+        await converse(known, chooser, Limits(), log)
     return log
 
 
@@ -110,12 +129,69 @@ async def test_each_check_finds_a_server_that_breaks_it(fault: str, number: str)
         # The first choice is the window of our streams, small for the server that minds none; the last, that many
         # calls are cancelled.
         await run(Server(fault), TapeChooser([int(fault == "too much"), 0, 0, 0, 0, 1]))
-    error: BaseException = caught.value
-    while isinstance(error, BaseExceptionGroup):
-        [error] = error.exceptions
-    assert isinstance(error, CheckError)
+    error = single(caught.value)
     assert error.number == number, str(error)
     assert number in CHECKS
+
+
+@pytest.mark.parametrize("id_", CONFORMANCE)
+async def test_a_server_that_keeps_the_rules_conforms(id_: str) -> None:
+    async with serving(Server()) as target:
+        known = await survey(target, [Callee.of(target)])
+        log = Log()
+        await conform(known, CONFORMANCE[id_], log)
+    assert log.wire["client"].startswith(raw.PREFACE.hex())
+    assert log.wire["server"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "id_", "number"),
+    [
+        ("silent", "C1", "B1"),
+        ("another status", "C2", "B5"),
+        ("no credit", "C5", "B6"),
+        ("refuses", "C6", "B7"),
+        ("no PING ACK", "C7", "B3"),
+        ("too much", "C9", "B2"),
+    ],
+)
+async def test_conformance_finds_a_server_that_breaks_a_rule(fault: str, id_: str, number: str) -> None:
+    with pytest.raises((CheckError, BaseExceptionGroup)) as caught:
+        async with serving(Server(fault)) as target:
+            await conform(await survey(target, [Callee.of(target)]), CONFORMANCE[id_], Log())
+    assert single(caught.value).number == number
+
+
+@pytest.mark.parametrize("fault", ["", "two responses"])
+async def test_a_single_response_is_counted(fault: str) -> None:
+    """The server by hand sends none, or two."""
+    server = Server(fault)
+    server.connections = 1
+    with pytest.raises((CheckError, BaseExceptionGroup)) as caught:
+        async with serving(server) as target:
+            callee = Callee(path="/t.T/Unary", many_requests=False, one_response=True, draw=lambda _: b"", usual="OK")
+            await conform(Known(target=target, callees=(callee,), plain=callee), CONFORMANCE["C1"], Log())
+    assert single(caught.value).number == "B8"
+
+
+async def test_a_goaway_that_rises_is_found() -> None:
+    with pytest.raises((CheckError, BaseExceptionGroup)) as caught:
+        await run(Server("rising GOAWAY"), TapeChooser([]))
+    assert single(caught.value).number == "B9"
+
+
+async def test_a_call_that_only_its_client_ends_is_cancelled_and_no_alarm() -> None:
+    """As those of a health watch: what other methods show is still checked."""
+    async with serving(Server("endless")) as target:
+        callees = [
+            Callee(path=path, many_requests=False, one_response=False, draw=lambda _: b"")
+            for path in ("/t.T/Watch", "/t.T/U")
+        ]
+        known = await survey(target, callees)
+        assert [one.usual for one in known.callees] == ["", "OK"]
+        assert known.plain is known.callees[1]
+        for seed in range(4):
+            await converse(known, PrngChooser(seed), Limits(), Log())
 
 
 async def test_a_server_that_does_not_answer_at_all_is_told() -> None:
@@ -123,4 +199,4 @@ async def test_a_server_that_does_not_answer_at_all_is_told() -> None:
     server.connections = 1
     async with serving(server) as target:
         with pytest.raises(ConnectionError, match="a plain call is not answered"):
-            await plain_call(target)
+            await survey(target, [Callee.of(target)])

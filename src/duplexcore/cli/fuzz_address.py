@@ -1,10 +1,11 @@
-"""`duplexcore fuzz HOST:PORT`: a server that is known by its frames alone."""
+"""`duplexcore fuzz HOST:PORT`: what is said of a server, and how it is reached."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,26 +13,23 @@ from typing import Any
 import anyio
 import click
 
-from duplexcore.testing.blackbox import CHECKS, CheckError, Limits, Log, converse, plain_call
+from duplexcore.testing.blackbox import Callee, Server, survey
 from duplexcore.testing.probe import Target
-from duplexcore.testing.sim.cases import Case
-from duplexcore.testing.sim.choosing import Chooser, Recorder, Tape, TapeChooser
-from duplexcore.testing.sim.hunting import Finding
-from duplexcore.testing.sim.properties import PropertyError
-from duplexcore.testing.sim.reports import Kept
+from duplexcore.testing.sim.choosing import Chooser
 
 from .addresses import is_here, parsed
+from .fuzz_options import KINDS, USUAL_PHASES
 from .problems import Problem
+from .tls_options import tls_of
 
-__all__ = ["AddressOptions", "AddressSubject"]
+__all__ = ["AddressOptions", "NotAsked", "is_address", "reached"]
 
-#: Runs that shrinking may take: each has a connection of its own, and one that fails may wait for a whole grace.
-SHRINKING = 40
 ADDRESS = re.compile(r"unix:.+|.*:\d+")
+REDACTED = "(not kept)"
 
 
-class _NotAsked(Problem):
-    """Nobody answers there: exit code 2."""
+class NotAsked(Problem):
+    """Nobody answers there, or not as a gRPC server: exit code 2."""
 
     exit_code = 2
 
@@ -40,111 +38,174 @@ class _NotAsked(Problem):
 class AddressOptions:
     """What is known of the server, as case files keep it, and how large a run is.
 
-    ``given``: the flags that were used. ``mine``: it may be tested wherever it is. Raises click.UsageError.
+    ``numbers``: the largest that requests hold. ``metadata``: ``NAME: VALUE`` of each call; case files keep the names.
+    ``phase`` and ``case``: of the part that a case file is about. ``given``: the flags that were used. ``mine``: the
+    server may be tested wherever it is.
     """
 
     method: str | None = None
     kind: str = "unary"
     message: str = ""
+    reflection: bool = False
+    descriptor: str | None = None
+    numbers: int | None = None
     timeout: float = 5.0
     authority: str | None = None
+    metadata: tuple[str, ...] = ()
+    tls: bool = False
+    ca: str | None = None
+    server_name: str | None = None
+    phases: tuple[str, ...] = USUAL_PHASES
+    rate: float | None = None
     calls: int = 4
     messages: int = 3
+    phase: str = "stateful"
+    case: str | None = None
     given: tuple[str, ...] = ()
     mine: bool = False
 
     @classmethod
     def from_flags(cls, said: Mapping[str, Any], *, calls: int, messages: int, mine: bool) -> AddressOptions:
-        return cls(**said, calls=calls, messages=messages, mine=mine, given=tuple(f"--{name}" for name in said))
+        """``said``: by the names of `FLAGS`, those that were used."""
+        given = tuple(f"--{name.replace('_', '-')}" for name in said)
+        plain: dict[str, Any] = {name: str(value) if isinstance(value, Path) else value for name, value in said.items()}
+        return cls(**plain, calls=calls, messages=messages, mine=mine, given=given)
 
     @classmethod
-    def of(cls, options: Mapping[str, Any], *, mine: bool) -> AddressOptions:
-        """Those of a case file. Raises TypeError for others."""
-        return cls(**options, mine=mine)
+    def of(cls, options: Mapping[str, Any], *, mine: bool, metadata: Sequence[str] = ()) -> AddressOptions:
+        """Those of a case file, and the metadata that it does not keep. Raises TypeError for others, `NotAsked` without
+        the metadata."""
+        made: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
+        }
+        names = sorted(one.partition(":")[0] for one in made.get("metadata", ()))
+        if names != sorted(_pair(one)[0] for one in metadata):
+            raise NotAsked(
+                f"the case was found with metadata: {', '.join(names) or 'none'}",
+                "case files do not keep the values: give them with --metadata",
+            )
+        return cls(**made | {"metadata": tuple(metadata)}, mine=mine)
 
     def as_dict(self) -> dict[str, Any]:
-        names = ("method", "kind", "message", "timeout", "authority", "calls", "messages")
-        return {name: getattr(self, name) for name in names}
-
-
-class AddressSubject:
-    """A server. Raises click.UsageError for an address that is none, and a `Problem` when nobody answers there."""
-
-    def __init__(self, name: str, options: AddressOptions) -> None:
-        self.name, self.options = name, options
-        self.checks = dict(CHECKS)
-        self.shrinking = SHRINKING
-        self.log = Log()
-        host, port = parsed(name)
-        if not (options.mine or is_here(host)):
-            raise click.UsageError(
-                f"{host} is not this machine, and fuzzing is a burden: --i-may-test-this-target says that you may"
-            )
-        if not re.fullmatch(r"([0-9a-fA-F]{2})*", options.message):
-            raise click.UsageError(f"--message is hexadecimal, two digits for a byte: not {options.message!r}")
-        try:
-            self._target = Target(
-                host,
-                port,
-                method=options.method,
-                kind=options.kind,
-                message=bytes.fromhex(options.message),
-                timeout=options.timeout,
-                authority=options.authority,
-            )
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
-        self._limits = Limits(calls=options.calls, messages=options.messages)
-        try:
-            self.usual = anyio.run(plain_call, self._target)
-        except OSError as error:
-            raise _NotAsked(
-                f"{name}: {str(error) or type(error).__name__}", "check that a gRPC server listens there"
-            ) from error
-
-    @staticmethod
-    def is_address(name: str) -> bool:
-        return ADDRESS.fullmatch(name) is not None
-
-    def __call__(self, chooser: Chooser) -> object:
-        self.log = Log()
-        try:
-            anyio.run(partial(converse, self._target, chooser, self._limits, self.log, self.usual))
-        except CheckError as error:
-            raise PropertyError(error.number, str(error).partition(": ")[2]) from error
-        except OSError as error:
-            raise PropertyError("B5", f"no connection: {error}") from error
-        return None
+        """For case files: what is not as usual, and no values of metadata."""
+        usual = AddressOptions()
+        names = {one.name for one in fields(self)} - {"given", "mine", "phases", "rate"}
+        found = {name: getattr(self, name) for name in sorted(names) if getattr(self, name) != getattr(usual, name)}
+        if self.metadata:
+            found["metadata"] = [f"{_pair(one)[0]}: {REDACTED}" for one in self.metadata]
+        return found
 
     @property
-    def calls(self) -> int:
-        return self.log.calls
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The metadata."""
+        return tuple(map(_pair, self.metadata))
 
-    def case(self, finding: Finding) -> Case:
-        recorder = Recorder(TapeChooser(finding.tape))
-        self._fails(recorder)
-        return Case(
-            target=self.name,
-            options=self.options.as_dict(),
-            tape=finding.tape,
-            number=finding.number,
-            message=finding.message,
-            seed=finding.seed,
-            policy=finding.policy.value,
-            choices=[(one.kind, one.options, one.chosen, one.label) for one in recorder.choices],
+    def redacted(self, text: str) -> str:
+        """Without the values of metadata, wherever they turn up."""
+        for _, value in self.pairs:
+            if value:
+                text = text.replace(value, REDACTED)
+        return text
+
+
+def is_address(name: str) -> bool:
+    return ADDRESS.fullmatch(name) is not None
+
+
+def reached(name: str, options: AddressOptions) -> Server:
+    """The server, its methods, and how plain calls to them end.
+
+    Raises click.UsageError for what contradicts itself, and a `Problem` when nobody answers there.
+    """
+    target = _target(name, options)
+    try:
+        return anyio.run(partial(survey, target, _callees(target, options)))
+    except OSError as error:
+        raise NotAsked(
+            options.redacted(f"{name}: {str(error) or type(error).__name__}"),
+            "check that a gRPC server listens there, and --tls",
+        ) from error
+
+
+def _target(name: str, options: AddressOptions) -> Target:
+    host, port = parsed(name)
+    if not (options.mine or is_here(host)):
+        raise click.UsageError(
+            f"{host} is not this machine, and fuzzing is a burden: --i-may-test-this-target says that you may"
+        )
+    if not re.fullmatch(r"([0-9a-fA-F]{2})*", options.message):
+        raise click.UsageError(f"--message is hexadecimal, two digits for a byte: not {options.message!r}")
+    if options.reflection and options.descriptor:
+        raise click.UsageError("--reflection and --descriptor both say what the methods are: give one of them")
+    if (options.reflection or options.descriptor) and (options.message or "--kind" in options.given):
+        raise click.UsageError("--kind and --message are for --method alone: descriptors say what they are")
+    try:
+        return Target(
+            host,
+            port,
+            tls=tls_of(options.tls, Path(options.ca) if options.ca else None, options.server_name),
+            server_name=options.server_name,
+            method=None if options.reflection or options.descriptor else options.method,
+            kind="duplex" if KINDS[options.kind][0] else "unary",
+            message=bytes.fromhex(options.message),
+            timeout=options.timeout,
+            authority=options.authority,
+            metadata=options.pairs,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _callees(target: Target, options: AddressOptions) -> list[Callee]:
+    if not (options.reflection or options.descriptor):
+        many_requests, one_response = KINDS[options.kind]
+        return [replace(Callee.of(target), many_requests=many_requests, one_response=one_response)]
+    from duplexcore.testing.descriptors import ChooserSource, DescribedMethod, DescriptorError, draw, methods_of_file
+    from duplexcore.testing.descriptors import reflect as ask
+    from duplexcore.testing.sim.choosing import TapeChooser
+
+    try:
+        if options.descriptor:
+            found = methods_of_file(Path(options.descriptor))
+        else:
+            reflect = partial(
+                ask,
+                str(target),
+                tls=target.tls,
+                server_name=target.server_name,
+                authority=target.authority,
+                metadata=target.metadata,
+                timeout=target.timeout,
+            )
+            found = anyio.run(reflect)
+    except DescriptorError as error:
+        raise NotAsked(options.redacted(str(error))) from error
+    except OSError as error:
+        raise NotAsked(f"{options.descriptor or target}: {error.strerror or error}") from error
+    wanted = [one for one in found if options.method is None or fnmatchcase(one.path, options.method)]
+    if not wanted:
+        paths = ", ".join(one.path for one in found) or "none"
+        raise click.UsageError(f"there is no method {options.method or ''!r}; there are: {paths}")
+
+    def callee(method: DescribedMethod) -> Callee:
+        def drawn(chooser: Chooser) -> bytes:
+            message = draw(method.request, ChooserSource(chooser, options.numbers))
+            return bytes(message.SerializeToString(deterministic=True))
+
+        return Callee(
+            path=method.path,
+            many_requests=method.many_requests,
+            one_response=not method.many_responses,
+            draw=drawn,
+            plain=drawn(TapeChooser(())),
         )
 
-    def again(self, tape: Tape) -> tuple[PropertyError | None, str]:
-        error = self._fails(TapeChooser(tape))
-        return error, str(self.log)
+    return [callee(method) for method in wanted]
 
-    def keep(self, case: Case, folder: Path) -> Kept:
-        """Of a server there is no more than the case file: what went on inside is not known."""
-        return Kept(case.write(folder))
 
-    def _fails(self, chooser: Chooser) -> PropertyError | None:
-        try:
-            self(chooser)
-        except PropertyError as error:
-            return error
-        return None
+def _pair(text: str) -> tuple[str, str]:
+    """Of ``NAME: VALUE``. Raises click.UsageError."""
+    name, colon, value = text.partition(":")
+    if not colon or not re.fullmatch(r"[0-9a-z_.-]+", name.strip().lower()):
+        raise click.UsageError("--metadata is NAME:VALUE")
+    return name.strip().lower(), value.strip()

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from .console import Console
+from .fuzz_options import metadata_option, mine_option, server_options
 from .problems import INTERRUPTED, check_writable, write
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from duplexcore.testing.sim.targets import EngineOptions
 
     from .fuzz_address import AddressOptions
+    from .fuzz_known import KnownFailure
     from .fuzz_subjects import Subject
 
 __all__ = ["fuzz"]
@@ -76,7 +78,6 @@ cases_option = click.option(
     metavar="DIR",
     help="Where failing cases are kept.",
 )
-mine_option = click.option("--i-may-test-this-target", "mine", is_flag=True, help="For servers on other machines.")
 
 hunting = _options(
     click.argument("target", metavar="TARGET"),
@@ -102,18 +103,7 @@ hunting = _options(
         metavar="KIND=FILE,...",
         help="Write reports: junit=FILE, ndjson=FILE, html=FILE.",
     ),
-    click.option("--method", metavar="/PKG.SVC/METHOD", help="For HOST:PORT: what is called."),
-    click.option(
-        "--kind",
-        type=click.Choice(["unary", "duplex"]),
-        default=None,
-        help="For HOST:PORT: of --method; duplex is all that takes many requests. [default: unary]",
-    ),
-    click.option("--message", metavar="HEX", help="For HOST:PORT: the bytes of each request. [default: none]"),
-    click.option(
-        "--timeout", type=click.FloatRange(0.05, 600), metavar="SECONDS", help="For HOST:PORT: grace. [default: 5]"
-    ),
-    click.option("--authority", metavar="NAME", help="For HOST:PORT: the :authority of the calls, if not HOST:PORT."),
+    *server_options,
     mine_option,
 )
 
@@ -136,7 +126,7 @@ def fuzz() -> None:
 
     \b
     Any gRPC server, by its frames: legal calls, many at once, cancelled, out of time, short of credit
-        duplexcore fuzz run localhost:50051 --method /pkg.Greeter/Hello
+        duplexcore fuzz run localhost:50051 --reflection
 
     \b
     A failure again
@@ -156,8 +146,8 @@ def run(target: str, runs: int | None, max_time: float | None, **given: Any) -> 
     TARGET is `engine`, MODULE:NAME, or HOST:PORT. Each kind of failure is reported once. Shrinking what was found may
     take a while longer than --max-time. Cases are kept in --cases.
 
-    HOST:PORT is known by --method alone: its messages are bytes, the same for each request. Reflection and descriptors
-    are not used yet.
+    The methods of HOST:PORT and their messages are known by --reflection or --descriptor; or it is --method alone, and
+    each request has the same bytes. --runs are those of the stateful phase.
     """
     plan, subject = _prepared(target, given)
     if runs is None and max_time is None:
@@ -184,8 +174,9 @@ def forever(target: str, **given: Any) -> None:
 @cases_option
 @click.option("--times", type=click.IntRange(1, 1_000), default=TIMES, show_default=True, help="How often it runs.")
 @click.option("--html", type=FILE, metavar="FILE", help="Write the page of it.")
+@metadata_option
 @mine_option
-def replay(case: str, folder: Path, times: int, html: Path | None, mine: bool) -> None:
+def replay(case: str, folder: Path, times: int, html: Path | None, metadata: tuple[str, ...], mine: bool) -> None:
     """Run a case that failed once more.
 
     FILE is a case file; ID the name of one in --cases, or how it begins. The answer is FIXED (exit code 0), FAILED or
@@ -197,7 +188,7 @@ def replay(case: str, folder: Path, times: int, html: Path | None, mine: bool) -
     console = Console(highlight=False)
     try:
         read = _case(case, folder)
-        subject = from_case(read, mine=mine)
+        subject = from_case(read, mine=mine, metadata=metadata)
         results = [subject.again(read.tape) for _ in range(times)]
     except click.ClickException:
         console.print("[red]ERROR[/]")
@@ -224,8 +215,9 @@ def replay(case: str, folder: Path, times: int, html: Path | None, mine: bool) -
 @click.argument("case", metavar="FILE|ID")
 @cases_option
 @click.option("--budget", type=click.IntRange(1), default=50_000, show_default=True, help="Runs, at most.")
+@metadata_option
 @mine_option
-def shrink(case: str, folder: Path, budget: int, mine: bool) -> None:
+def shrink(case: str, folder: Path, budget: int, metadata: tuple[str, ...], mine: bool) -> None:
     """Make a case smaller, if it can be.
 
     What comes out is kept beside the old one, under a name of its own. The exit code is 0 also when it is as small as
@@ -239,7 +231,7 @@ def shrink(case: str, folder: Path, budget: int, mine: bool) -> None:
 
     console = Console(highlight=False)
     read = _case(case, folder)
-    subject = from_case(read, mine=mine)
+    subject = from_case(read, mine=mine, metadata=metadata)
     try:
         error, tape = made_smaller(subject, read.tape, budget=budget)
     except ValueError as problem:
@@ -264,6 +256,7 @@ class Plan:
     policy: str
     folder: Path
     reports: dict[str, Path]
+    known: list[KnownFailure] = field(default_factory=list)
 
 
 @dataclass
@@ -281,36 +274,57 @@ class Hunt:
         self._began = time.monotonic()
 
     def go(self, runs: int | None, max_time: float | None) -> bool:
-        """Whether something was found. Ends with `click.exceptions.Exit` when a bounded hunt is stopped by Ctrl-C and
-        has found nothing."""
-        from duplexcore.testing.sim.hunting import hunt
-        from duplexcore.testing.sim.policies import Policy
-
+        """Whether something was found that is not known, or something known was not found. Ends with
+        `click.exceptions.Exit` when a bounded hunt is stopped by Ctrl-C and has found nothing."""
         stopped = False
         with Live(console=self.console, get_renderable=self._line, refresh_per_second=4, transient=True) as live:
             try:
-                findings = hunt(
-                    self.subject,
-                    self._seeds(runs, max_time),
-                    policy=Policy(self.plan.policy),
-                    shrinking=self.subject.shrinking,
-                    progress=self._count,
-                )
-                for finding in findings:
+                for finding in self._findings(runs, max_time):
                     self._take(finding)
             except KeyboardInterrupt:
                 stopped = True
             live.update(Text())
         self.report.seconds = time.monotonic() - self._began
+        self._judge_known(ended=not stopped)
         self._say_all()
-        if stopped and not self.report.found and (runs or max_time is not None):
+        if stopped and not self.failed and (runs or max_time is not None):
             raise click.exceptions.Exit(INTERRUPTED)
-        return bool(self.report.found)
+        return self.failed
+
+    @property
+    def failed(self) -> bool:
+        report = self.report
+        return bool(report.passed) or any(one.case.number not in report.known for one in report.found)
+
+    def _findings(self, runs: int | None, max_time: float | None) -> Iterator[Finding]:
+        from duplexcore.testing.sim.hunting import hunt
+        from duplexcore.testing.sim.policies import Policy
+
+        from .fuzz_phases import AddressSubject
+
+        policy, seeds = Policy(self.plan.policy), self._seeds(runs, max_time)
+        if isinstance(self.subject, AddressSubject):
+            return self.subject.findings(seeds, policy, self._count, lambda: self._in_time(max_time))
+        return hunt(self.subject, seeds, policy=policy, shrinking=self.subject.shrinking, progress=self._count)
+
+    def _judge_known(self, *, ended: bool) -> None:
+        """Which findings are known, and which that are known were not found, of checks that were made."""
+        from .fuzz_known import still_failing
+
+        found = [(one.case.number, one.case.message) for one in self.report.found]
+        for known in self.plan.known:
+            if any(known.fits(*one) for one in found):
+                self.report.known[known.check] = known.why
+        judged: set[str] = getattr(self.subject, "judged", set()) if ended else set()
+        self.report.passed += still_failing(self.plan.known, found, judged)
+
+    def _in_time(self, max_time: float | None) -> bool:
+        return max_time is None or time.monotonic() - self._began < max_time
 
     def _seeds(self, runs: int | None, max_time: float | None) -> Iterator[int]:
         source = itertools.count(self.plan.seed)
         for seed in source if runs is None else itertools.islice(source, runs):
-            if max_time is not None and time.monotonic() - self._began >= max_time:
+            if not self._in_time(max_time):
                 return
             yield seed
 
@@ -340,6 +354,10 @@ class Hunt:
 
     def _show(self, found: Found) -> None:
         case, show = found.case, self.console.print
+        why = next((one.why for one in self.plan.known if one.fits(case.number, case.message)), None)
+        if why is not None:
+            show(f"[yellow]known: {escape(case.message)}[/] ({escape(why)})\n", soft_wrap=True)
+            return
         show(f"[red]{escape(case.message)}[/]", soft_wrap=True)
         if case.race is not None:
             show(f"the race: {escape(case.race.told)}", soft_wrap=True)
@@ -353,7 +371,14 @@ class Hunt:
         from duplexcore.testing.sim.reports import to_html, to_junit, to_ndjson
 
         report = self.report
-        colour, verdict = ("red", f"{len(report.found)} failures") if report.found else ("green", "nothing found")
+        known = sum(one.case.number in report.known for one in report.found)
+        failures = len(report.found) - known
+        colour, verdict = ("red", f"{failures} failures") if failures else ("green", "nothing found")
+        for line in report.passed:
+            self.console.print(f"[red]{escape(line)}[/]", soft_wrap=True)
+        if known or report.passed:
+            colour = "red" if self.failed else "green"
+            verdict += f", {known} known" + (f", {len(report.passed)} known that pass" if report.passed else "")
         rate = report.calls / report.seconds if report.seconds else 0.0
         self.console.print(
             f"[{colour}]{verdict}[/] in {report.runs:,} runs, {report.calls:,} calls, {report.seconds:.1f} s "
@@ -369,12 +394,18 @@ class Hunt:
 
 
 def _prepared(target: str, given: dict[str, Any]) -> tuple[Plan, Subject]:
+    from .fuzz_known import read_known
+    from .fuzz_phases import every_check
     from .fuzz_subjects import from_name
 
     for path in given["reports"].values():
         check_writable(path)
+    path = given["known_failures"]
+    if path is not None and not _is_address(target):
+        raise click.UsageError("--known-failures is for a TARGET that is HOST:PORT")
+    known = [] if path is None else read_known(path, target, every_check())
     subject = from_name(target, engine_options(given), _address_options(given))
-    return Plan(given["seed"], given["policy"], given["folder"], given["reports"]), subject
+    return Plan(given["seed"], given["policy"], given["folder"], given["reports"], known), subject
 
 
 def engine_options(given: dict[str, Any]) -> EngineOptions:
@@ -394,16 +425,16 @@ def engine_options(given: dict[str, Any]) -> EngineOptions:
 
 def _address_options(given: dict[str, Any]) -> AddressOptions:
     from .fuzz_address import AddressOptions
+    from .fuzz_options import FLAGS
 
-    names = ("method", "kind", "message", "timeout", "authority")
-    said = {name: given[name] for name in names if given[name] is not None}
+    said = {name: given[name] for name in FLAGS if given[name] not in (None, (), False)}
     return AddressOptions.from_flags(said, calls=given["calls"], messages=given["messages"], mine=given["mine"])
 
 
 def _is_address(target: str) -> bool:
-    from .fuzz_address import AddressSubject
+    from .fuzz_address import is_address
 
-    return AddressSubject.is_address(target)
+    return is_address(target)
 
 
 def _case(name: str, folder: Path) -> Case:

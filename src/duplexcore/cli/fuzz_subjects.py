@@ -17,7 +17,8 @@ from duplexcore.testing.sim.properties import PropertyError
 from duplexcore.testing.sim.reports import Kept, keep, sentences
 from duplexcore.testing.sim.targets import EngineOptions, NoTargetError, maker, named
 
-from .fuzz_address import AddressOptions, AddressSubject
+from .fuzz_address import AddressOptions, is_address
+from .fuzz_phases import AddressSubject
 from .problems import Problem
 
 __all__ = ["InProcess", "Subject", "Unusable", "from_case", "from_name", "in_process"]
@@ -92,7 +93,7 @@ class InProcess:
 
 def from_name(name: str, options: EngineOptions, address: AddressOptions) -> Subject:
     """The subject of a TARGET. Raises `Unusable`, click.UsageError."""
-    if AddressSubject.is_address(name):
+    if is_address(name):
         return AddressSubject(name, address)
     if address.given:
         raise click.UsageError(f"{address.given[0]} is for a TARGET that is HOST:PORT")
@@ -122,11 +123,14 @@ def in_process(name: str, options: EngineOptions) -> InProcess:
         raise Unusable(str(error), "TARGET is 'engine', MODULE:NAME of a service, or HOST:PORT of a server") from error
 
 
-def from_case(case: Case, *, mine: bool) -> Subject:
-    """The subject that a case was found in. ``mine``: it may be tested though it is elsewhere. Raises `Unusable`."""
+def from_case(case: Case, *, mine: bool, metadata: tuple[str, ...] = ()) -> Subject:
+    """The subject that a case was found in. Raises `Unusable`.
+
+    ``mine``: it may be tested though it is elsewhere. ``metadata``: what the case file does not keep of it.
+    """
     try:
-        if AddressSubject.is_address(case.target):
-            return AddressSubject(case.target, AddressOptions.of(case.options, mine=mine))
+        if is_address(case.target):
+            return AddressSubject(case.target, AddressOptions.of(case.options, mine=mine, metadata=metadata))
         _look_here()
         return _machine(case.target) or InProcess(case.target, EngineOptions(**case.options))
     except NoTargetError as error:

@@ -16,6 +16,7 @@ from rich.table import Table
 from .addresses import is_here, parsed
 from .console import Console
 from .problems import WrongUse, check_writable, run, told_as_wrong_use, write
+from .tls_options import tls_of, tls_options
 
 if TYPE_CHECKING:
     from duplexcore.testing.probe import Case, Report, Result, Target
@@ -39,11 +40,7 @@ class Outputs:
 
 @click.command()
 @click.argument("address", metavar="HOST:PORT", required=False)
-@click.option("--tls", is_flag=True, help="Encrypt; the server's certificate is checked.")
-@click.option(
-    "--ca", type=FILE, metavar="FILE", help="Trust this authority (PEM) instead of the system's; means --tls."
-)
-@click.option("--server-name", metavar="NAME", help="The name that the certificate must have, if not HOST.")
+@tls_options
 @click.option("--authority", metavar="NAME", help="The :authority of the calls, if not HOST:PORT.")
 @click.option(
     "--method", metavar="/PKG.SVC/METHOD", help="A method that answers --message with OK; more can be judged."
@@ -125,7 +122,6 @@ def probe(
     from duplexcore.testing.probe import Target, choose
 
     from .signals import interruptible
-    from .tls import client_context
 
     cases = choose(only, group)
     if not cases:
@@ -136,8 +132,7 @@ def probe(
         return
     if address is None:
         raise click.UsageError("HOST:PORT is missing")
-    if server_name and not (tls or ca):
-        raise click.UsageError("--server-name is for --tls")
+    context = tls_of(tls, ca, server_name)
     host, port = parsed(address)
     if not (i_may_test_this_target or is_here(host)):
         raise click.UsageError(
@@ -146,7 +141,6 @@ def probe(
     with told_as_wrong_use():
         for path in (json_file, junit, markdown):
             check_writable(path)
-        context = client_context(ca) if tls or ca else None
     try:
         target = Target(
             host,

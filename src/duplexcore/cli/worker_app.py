@@ -284,10 +284,10 @@ def _check_packages() -> None:
 
 def _subject(target: str, options: EngineOptions) -> InProcess:
     """Raises `Unusable`, click.UsageError."""
-    from .fuzz_address import AddressSubject
+    from .fuzz_address import is_address
     from .fuzz_subjects import in_process
 
-    if AddressSubject.is_address(target):
+    if is_address(target):
         raise click.UsageError(f"{target!r} is a server: workers share tapes of what runs in this process")
     return in_process(target, options)
 

@@ -24,7 +24,7 @@ class Target:
     ``host``: a name, an address or ``unix:PATH``. ``tls``: a context whose ALPN protocols are ``["h2"]``.
     ``method``: one that answers ``message`` (bytes, without prefix) with OK, of the given ``kind``, "unary" or
     "duplex"; without it calls go to a method that no server has. ``timeout``: seconds for each answer. ``floods``: how
-    many frames a flood may have; 0: no floods. Raises ValueError.
+    many frames a flood may have; 0: no floods. ``metadata``: goes with each good call. Raises ValueError.
     """
 
     host: str
@@ -37,6 +37,7 @@ class Target:
     message: bytes = b""
     timeout: float = 5.0
     floods: int = 0
+    metadata: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in {"unary", "duplex"}:

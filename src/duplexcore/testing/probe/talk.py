@@ -66,7 +66,8 @@ class Talk:
             "content-type": "application/grpc",
         }
         values.update({f":{name}": value for name, value in changed.items()})
-        return [*first, *((name, value) for name, value in values.items() if name not in set(without)), *extra]
+        given = ((name, value) for name, value in values.items() if name not in set(without))
+        return [*first, *given, *target.metadata, *extra]
 
     def request(self, *extra: AnyField, stream: int = 1, end: bool = False, path: str | None = None) -> bytes:
         """HEADERS of a good call, with ``extra`` fields."""

@@ -41,11 +41,17 @@ class Found:
 
 @dataclass(slots=True)
 class Report:
-    """What was run, and what came of it. ``checks``: number of each property or check -> its sentence."""
+    """What was run, and what came of it.
+
+    ``checks``: number of each property or check -> its sentence. ``known``: number of a finding that is no news -> why;
+    ``passed``: what there is to say of known ones that were not found.
+    """
 
     target: str
     checks: dict[str, str]
     found: list[Found] = field(default_factory=list)
+    known: dict[str, str] = field(default_factory=dict)
+    passed: list[str] = field(default_factory=list)
     runs: int = 0
     calls: int = 0
     seconds: float = 0.0
@@ -105,6 +111,7 @@ def to_ndjson(report: Report) -> str:
             "tape": one.case.tape,
             "file": None if one.kept is None else str(one.kept.case),
             "replay": one.again,
+            "known": report.known.get(one.case.number),
             "race": None if one.case.race is None else one.case.race.told,
         }
         for one in report.found
@@ -118,6 +125,8 @@ def to_ndjson(report: Report) -> str:
             "seconds": round(report.seconds, 3),
             "checks": list(report.checks),
             "findings": len(report.found),
+            "known": len(report.known),
+            "known that pass": report.passed,
         }
     )
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -126,20 +135,27 @@ def to_ndjson(report: Report) -> str:
 def to_junit(report: Report) -> str:
     """One suite with a test for each property; a finding under another number has a test of its own."""
     failures = {one.case.number: one for one in report.found}
+    news = failures.keys() - report.known.keys()
     names = [*report.checks, *(number for number in failures if number not in report.checks)]
     suite = ET.Element(
         "testsuite",
         name=f"duplexcore fuzz {report.target}",
-        tests=str(len(names)),
-        failures=str(len(failures)),
+        tests=str(len(names) + len(report.passed)),
+        failures=str(len(news) + len(report.passed)),
+        skipped=str(len(failures) - len(news)),
         time=f"{report.seconds:.3f}",
     )
     for name in names:
         label = f"{name}: {report.checks[name]}" if report.checks.get(name) else name
         test = ET.SubElement(suite, "testcase", classname=report.target, name=label)
-        if (one := failures.get(name)) is not None:
+        if name in report.known:
+            ET.SubElement(test, "skipped", message=_clean(f"known: {report.known[name]}"))
+        elif (one := failures.get(name)) is not None:
             failure = ET.SubElement(test, "failure", message=_clean(one.case.message))
             failure.text = _clean(f"{one.case.message}\n\n{one.picture}\n{one.again}\n")
+    for line in report.passed:
+        test = ET.SubElement(suite, "testcase", classname=report.target, name=f"known: {line.partition(' ')[0]}")
+        ET.SubElement(test, "failure", message=_clean(line))
     return ET.tostring(suite, encoding="unicode", xml_declaration=True)
 
 
@@ -149,7 +165,7 @@ def to_html(report: Report) -> str:
     failed = {one.case.number for one in report.found}
     rows = "".join(
         f"<tr><td>{html.escape(number)}</td><td>{html.escape(sentence)}</td>"
-        f"<td>{'does not hold' if number in failed else 'held'}</td></tr>"
+        f"<td>{_verdict(report, number, failed)}</td></tr>"
         for number, sentence in report.checks.items()
     )
     findings = "".join(
@@ -159,6 +175,7 @@ def to_html(report: Report) -> str:
         + (f"<p>drawn in {html.escape(str(one.kept.page))}</p>" if one.kept and one.kept.page else "")
         for one in report.found
     )
+    findings += "".join(f"<p>{html.escape(line)}</p>" for line in report.passed)
     said = f"{report.runs:,} runs, {report.calls:,} calls, {report.seconds:.1f} s, {len(report.found)} findings"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,"><title>{title}</title>'
@@ -167,6 +184,12 @@ def to_html(report: Report) -> str:
         "td{padding:2px 12px 2px 0;vertical-align:top}</style>"
         f"<h1>{title}</h1><p>{said}</p>{findings}<h2>Checked</h2><table>{rows}</table></html>\n"
     )
+
+
+def _verdict(report: Report, number: str, failed: set[str]) -> str:
+    if number in report.known:
+        return f"known: {html.escape(report.known[number])}"
+    return "does not hold" if number in failed else "held"
 
 
 def _clean(words: str) -> str:

@@ -1,0 +1,270 @@
+"""The phases of `duplexcore fuzz HOST:PORT`: parts that are run, judged and kept alike, each its own way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from duplexcore.testing.blackbox import CHECKS, CONFORMANCE, CheckError, Limits, Log, Server, conform, converse
+from duplexcore.testing.probe import CASES, Level, Need, Result, Target, Verdict, run_case
+from duplexcore.testing.sim.cases import Case, _versions
+from duplexcore.testing.sim.choosing import Chooser, Recorder, Tape, TapeChooser
+from duplexcore.testing.sim.hunting import Finding
+from duplexcore.testing.sim.policies import Policy, PrngChooser
+from duplexcore.testing.sim.properties import PropertyError
+from duplexcore.testing.sim.reports import Kept
+from duplexcore.testing.sim.shrinking import shrink
+
+from .fuzz_address import AddressOptions, NotAsked, reached
+from .fuzz_options import PHASES
+
+__all__ = ["AddressSubject", "Part", "every_check"]
+
+#: Runs that shrinking may take: each has a connection of its own, and one that fails may wait for a whole grace.
+SHRINKING = 40
+#: Frames of each flood.
+FLOODS = 2_000
+#: Calls that a case of the probe makes, about: for `Pace`.
+CASE_CALLS = 3
+
+
+class Pace:
+    """No more calls a second than ``rate``, on the average of all so far; each run waits before it begins."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._due = time.monotonic()
+
+    def wait(self) -> None:
+        if self._rate is not None and (left := self._due - time.monotonic()) > 0:
+            time.sleep(left)
+
+    def count(self, calls: int) -> None:
+        if self._rate is not None:
+            self._due = max(self._due, time.monotonic()) + calls / self._rate
+
+
+@dataclass
+class Part:
+    """One phase of a server, or one case of it: what a run is, and what is kept of one that fails.
+
+    Call it with a chooser: one run, `PropertyError` when it shows a fault.
+    """
+
+    name: str
+    options: AddressOptions
+    server: Server
+    pace: Pace
+
+    def __post_init__(self) -> None:
+        self.shrinking = SHRINKING
+        self.log = Log()
+        self.skipped = False  # what the last run could not judge
+
+    def __call__(self, chooser: Chooser) -> object:
+        self.pace.wait()
+        self.log = Log()
+        redacted = self.options.redacted
+        try:
+            anyio.run(partial(self._run, chooser))
+        except CheckError as error:
+            number = self.options.case or error.number
+            text = str(error) if self.options.case else str(error).partition(": ")[2]
+            raise PropertyError(number, redacted(text)) from error
+        except OSError as error:
+            raise PropertyError(self.options.case or "B5", redacted(f"no connection: {error}")) from error
+        finally:
+            self.pace.count(self.log.calls)
+        return None
+
+    async def _run(self, chooser: Chooser) -> None:
+        match self.options.phase:
+            case "stateful":
+                limits = Limits(calls=self.options.calls, messages=self.options.messages)
+                await converse(self.server, chooser, limits, self.log)
+            case "conformance":
+                await conform(self.server, CONFORMANCE[self.options.case or ""], self.log)
+            case _:
+                await self._probe()
+
+    async def _probe(self) -> None:
+        case = CASES[_case_id(self.options.case or "")]
+        self.log.calls = CASE_CALLS
+        result = await run_case(case, _probed(self.server, floods=self.options.phase == "flood"))
+        self.skipped = result.verdict is Verdict.SKIP
+        self.log.lines += _told(result)
+        if result.verdict is Verdict.FAIL and case.level is Level.MUST:
+            raise CheckError(case.id, f"{case.title}: {result.came or result.remark}")
+
+    @property
+    def calls(self) -> int:
+        return self.log.calls
+
+    # --- what is kept -------------------------------------------------------------------------------------------------
+
+    def case(self, finding: Finding) -> Case:
+        """Of a finding, as it was when it last failed; metadata is not in it."""
+        recorder = Recorder(TapeChooser(finding.tape))
+        self._fails(recorder)
+        return Case(
+            target=self.name,
+            options=self.options.as_dict(),
+            tape=finding.tape,
+            number=finding.number,
+            message=finding.message,
+            seed=finding.seed,
+            policy=finding.policy.value,
+            choices=[(one.kind, one.options, one.chosen, one.label) for one in recorder.choices],
+            wire={} if self.options.metadata else self.log.wire,
+            versions=_versions(),
+        )
+
+    def again(self, tape: Tape) -> tuple[PropertyError | None, str]:
+        error = self._fails(TapeChooser(tape))
+        return error, self.options.redacted(str(self.log))
+
+    def keep(self, case: Case, folder: Path) -> Kept:
+        """Of a server there is no more than the case file: what went on inside is not known."""
+        return Kept(case.write(folder))
+
+    def _fails(self, chooser: Chooser) -> PropertyError | None:
+        try:
+            self(chooser)
+        except PropertyError as error:
+            return error
+        return None
+
+
+def every_check() -> set[str]:
+    """The numbers of all checks of all phases."""
+    return {*CHECKS, *CONFORMANCE, *map(_number, CASES)}
+
+
+class AddressSubject(Part):
+    """A server, and all phases that are asked for. Raises click.UsageError, and a `Problem` when nobody answers."""
+
+    def __init__(self, name: str, options: AddressOptions) -> None:
+        super().__init__(name, options, reached(name, options), Pace(options.rate))
+        self._parts = {phase: list(self._cases(phase)) for phase in PHASES if phase in options.phases}
+        self._current: Part = self
+        #: Number of each check -> its sentence.
+        self.checks: dict[str, str] = {}
+        for phase, cases in self._parts.items():
+            self.checks |= CHECKS if phase == "stateful" else {one: _title(phase, one) for one in cases}
+        #: Those of them that at least one run could have failed.
+        self.judged: set[str] = set()
+
+    def _cases(self, phase: str) -> Iterable[str]:
+        match phase:
+            case "stateful":
+                return ()
+            case "conformance":
+                return CONFORMANCE
+            case _:
+                flood = phase == "flood"
+                wanted = (one for one in CASES.values() if (Need.FLOODS in one.needs) is flood)
+                return [_number(one.id) for one in wanted if one.level is Level.MUST]
+
+    def findings(
+        self, seeds: Iterable[int], policy: Policy, progress: Callable[[int], None], in_time: Callable[[], bool]
+    ) -> Iterator[Finding]:
+        """Phase after phase. ``seeds``: of the runs with choices; ``in_time``: whether there is time for one more."""
+        runs, known = 0, set[str]()
+        for phase, cases in self._parts.items():
+            parts = [(replace(self.options, phase=phase, case=one), one) for one in cases]
+            for options, number in parts:
+                if not in_time():
+                    return
+                runs += 1
+                part = self._part(options)
+                finding = _ran(part, 0, policy, runs, known)
+                if not part.skipped:
+                    self.judged.add(number)
+                if finding is not None:
+                    yield finding
+                progress(runs)
+            if cases:
+                continue
+            part = self._part(replace(self.options, phase=phase, case=None))
+            for seed in seeds:
+                runs += 1
+                finding = _ran(part, seed, policy, runs, known)
+                self.judged |= CHECKS.keys()
+                if finding is not None:
+                    yield finding
+                progress(runs)
+
+    def _part(self, options: AddressOptions) -> Part:
+        self._current = Part(self.name, options, self.server, self.pace)
+        return self._current
+
+    # What is asked after a finding is asked of the part that has found it.
+
+    @property
+    def calls(self) -> int:
+        return self._current.log.calls
+
+    def case(self, finding: Finding) -> Case:
+        return self._current.case(finding) if self._current is not self else super().case(finding)
+
+    def again(self, tape: Tape) -> tuple[PropertyError | None, str]:
+        return self._current.again(tape) if self._current is not self else super().again(tape)
+
+
+def _ran(part: Part, seed: int, policy: Policy, runs: int, known: set[str]) -> Finding | None:
+    """One run. What does not fail again as it is made smaller is kept as it was: time is real here."""
+    recorder = Recorder(PrngChooser(seed, policy))
+    try:
+        part(recorder)
+    except PropertyError as error:
+        if error.number in known:
+            return None
+        known.add(error.number)
+        tape, smallest = recorder.tape, error
+        if tape:
+            try:
+                smallest, tape = shrink(part, tape, budget=SHRINKING)
+            except ValueError:
+                tape = recorder.tape
+        return Finding(smallest.number, str(smallest), seed, policy, tape, runs, len(recorder.tape))
+    return None
+
+
+def _probed(server: Server, *, floods: bool) -> Target:
+    """As the probe knows servers: by one method that answers OK, if there is one."""
+    plain = server.plain
+    good = plain.usual == "OK"
+    return replace(
+        server.target,
+        method=plain.path if good else None,
+        kind="duplex" if good and plain.many_requests else "unary",
+        message=plain.plain if good else b"",
+        floods=FLOODS if floods else 0,
+    )
+
+
+def _told(result: Result) -> list[str]:
+    came = f": {result.came}" if result.came else ""
+    return [f"{result.case.id}: {result.case.title}{came}", *(f"    <-- {one}" for one in result.frames)]
+
+
+def _number(id_: str) -> str:
+    """The id of a probe's case as the number of a finding: part of a file's name."""
+    return id_.replace("/", ".")
+
+
+def _case_id(number: str) -> str:
+    """Raises `NotAsked` for one of another version."""
+    found = next((one for one in CASES if _number(one) == number), None)
+    if found is None:
+        raise NotAsked(f"there is no case {number}: the case file is of another version")
+    return found
+
+
+def _title(phase: str, number: str) -> str:
+    return CONFORMANCE[number].title if phase == "conformance" else CASES[_case_id(number)].title
