@@ -19,7 +19,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-floor check lint types imports coverage-states diagrams diagrams-check protos protos-check coverage gate \
-        requirements requirements-check format clean peers interop planted mutants peers-table soak bench
+        requirements requirements-check format clean peers interop planted mutants peers-table soak bench bench-engine \
+        bench-docs
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +93,13 @@ peers-table: $(VENV)/.installed-dev ## run all peers, which must be installed, a
 bench: $(VENV)/.installed-dev ## measure duplexcore beside the others in one interleaved run (ARGS="--quick", ARGS="--help")
 	DUPLEXCORE_PEERS=$(abspath $(PEERS)) $(PY) -m benchmarks run $(ARGS)
 
+bench-engine: $(VENV)/.installed-dev ## the engine in memory: CPU time and memory of a call and of a message; half a minute
+	@mkdir -p $(BUILD)
+	$(PY) -m benchmarks engine --seconds 0.1 --json $(BUILD)/engine.json $(ARGS)
+
+bench-docs: $(VENV)/.installed-dev ## put the figures of the last `make bench` into docs/performance.md
+	$(PY) -m benchmarks report $(ARGS)
+
 # -- how good the tests are --------------------------------------------------------------------------------------------
 
 planted: $(VENV)/.installed-dev ## plant faults in copies of the engine: which the simulator finds, how soon (ARGS="NAME")
@@ -105,7 +113,7 @@ soak: $(VENV)/.installed-dev ## a mixed load for a minute: nothing lost, nothing
 
 # -- the gate ----------------------------------------------------------------------------------------------------------
 
-check: lint types imports diagrams-check protos-check coverage gate requirements-check ## the whole gate; runs the tests first if they are not fresh
+check: lint types imports diagrams-check protos-check coverage gate bench-engine requirements-check ## the whole gate; runs the tests first if they are not fresh
 	@echo "make check: all good"
 
 $(BUILD)/tested: $(SOURCES) | $(VENV)/.installed-dev

@@ -1,5 +1,5 @@
 """``python -m benchmarks``."""
 
-from .command import command
+from .alone import command
 
 command(prog_name="python -m benchmarks")

@@ -12,16 +12,23 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .report import markdown, show
+from .document import DocumentError, write
+from .goals import HEADINGS, judge, lines
+from .report import markdown, show, show_table
+from .results import Results, ResultsError
 from .run import Pair, Plan, run
-from .table import PEERS, WORKLOADS, Peer, Workload
+from .table import PEERS, ROOT, WORKLOADS, Peer, Workload
 
-__all__ = ["command"]
+__all__ = ["command", "console", "progress"]
 
 #: What runs when nobody chooses.
 REPETITIONS, SECONDS = 5, 1.0
 #: What ``--quick`` means: a look, not a measurement.
 QUICK_REPETITIONS, QUICK_SECONDS, QUICK_WORKLOADS = 2, 0.3, ("unary-64", "ping-64", "firehose", "bulk")
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+#: Where a run leaves its figures, and the other commands look for them.
+FIGURES = ROOT / ".build" / "bench.json"
 
 T = TypeVar("T")
 
@@ -42,8 +49,10 @@ def command() -> None:
 @click.option(
     "--operations", type=click.IntRange(1), metavar="N", help="So many of each that run at once, instead of a time."
 )
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures there.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables there, as Markdown.")
+@click.option(
+    "--json", "json_file", type=FILE, default=FIGURES, help="Write all figures there. Default: .build/bench.json."
+)
+@click.option("--out", type=FILE, help="Write the tables there, as Markdown.")
 @click.option("--list", "listed", is_flag=True, help="List peers and workloads, run nothing.")
 def run_command(
     quick: bool,
@@ -52,7 +61,7 @@ def run_command(
     repetitions: int | None,
     seconds: float | None,
     operations: int | None,
-    json_file: Path | None,
+    json_file: Path,
     out: Path | None,
     listed: bool,
 ) -> None:
@@ -61,6 +70,8 @@ def run_command(
     Server and client are processes of their own, each on a core of its own where there are two. Every repetition takes
     each workload in turn, and for it each peer, so that a slow moment of the machine hits all alike. The others are
     installed on first use, each in an environment below .peers (or DUPLEXCORE_PEERS).
+
+    Imports and installed sizes are measured as well, unless peers or workloads are chosen.
 
     \b
     python -m benchmarks run --quick
@@ -77,16 +88,43 @@ def run_command(
         repetitions=repetitions or (QUICK_REPETITIONS if quick else REPETITIONS),
         seconds=seconds or (QUICK_SECONDS if quick else SECONDS),
         operations=operations or 0,
+        footprint=not (quick or peers or workloads),
     )
-    with _progress(plan.steps) as (say, step):
-        results = run(plan, say=say, step=step)
-    show(results, Console() if sys.stdout.isatty() else Console(width=160))
-    if json_file:
-        results.write(json_file)
+    with progress(plan.steps) as (say, step):
+        results = run(plan, say=say, step=step, keep=lambda results: results.write(json_file))
+    show(results, console())
     if out:
         out.write_text(markdown(results), encoding="utf-8")
     if not any(cell.runs for cell in results.cells):
         sys.exit("nothing could be measured")
+
+
+@command.command("goals")
+@click.argument("figures", type=FILE, default=FIGURES)
+def goals_command(figures: Path) -> None:
+    """What the figures of a run must reach, and whether they do. FIGURES: what `run` wrote; .build/bench.json.
+
+    Rates decide; "by CPU" is the same by the CPU time of both sides, which a busy machine disturbs less.
+    """
+    show_table(console(), "goals", HEADINGS, lines(judge(_read(figures))))
+
+
+@command.command("report")
+@click.argument("figures", type=FILE, default=FIGURES)
+def report_command(figures: Path) -> None:
+    """Put the figures of a run into docs/performance.md, with the goals and a picture. FIGURES: as for `goals`."""
+    try:
+        for path in write(_read(figures)):
+            click.echo(path.relative_to(ROOT))
+    except DocumentError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _read(figures: Path) -> Results:
+    try:
+        return Results.read(figures)
+    except ResultsError as error:
+        raise click.UsageError(f"{error}\n`python -m benchmarks run` makes such a file") from error
 
 
 def _default_workloads(quick: bool) -> list[Workload]:
@@ -116,29 +154,34 @@ def _pairs(text: str) -> list[Pair]:
 
 
 def _list() -> None:
-    for heading, lines in (("peers", PEERS), ("workloads", {n: w.what for n, w in WORKLOADS.items()})):
+    for heading, rows in (("peers", PEERS), ("workloads", {n: w.what for n, w in WORKLOADS.items()})):
         click.echo(f"{heading}:")
-        for name, what in lines.items():
+        for name, what in rows.items():
             click.echo(f"  {name:<32}{'' if isinstance(what, Peer) else what}".rstrip())
 
 
 @contextlib.contextmanager
-def _progress(steps: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+def progress(steps: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
     """What is told what matters, and each step. A bar on a terminal, plain lines elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    errors = Console(stderr=True)
+    if not errors.is_terminal:
         count = iter(range(1, steps + 1))
         yield _plain, lambda text: _plain(f"[{next(count)}/{steps}] {text}")
         return
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=errors, transient=True) as progress:
         task = progress.add_task("", total=steps)
 
         def step(text: str) -> None:
             progress.update(task, description=text)
             progress.advance(task)
 
-        yield lambda text: console.print(text, markup=False, highlight=False), step
+        yield lambda text: errors.print(text, markup=False, highlight=False), step
+
+
+def console() -> Console:
+    """Where tables go; wide where nobody says how wide it is."""
+    return Console() if sys.stdout.isatty() else Console(width=170)
 
 
 def _plain(text: str) -> None:

@@ -55,7 +55,7 @@ class Service:
     """What a server is to be. ``calls``: how many will be open at once, on all connections."""
 
     codec: str = "bytes"
-    calls: int = 64
+    calls: int = 1
     certificate: str = ""
     key: str = ""
 
@@ -83,6 +83,11 @@ class Job:
         """Operations that each of the ``width`` may do."""
         return self.operations or sys.maxsize
 
+    @property
+    def first(self) -> int:
+        """The same for the warm-up."""
+        return min(self.operations, 1) or sys.maxsize
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -93,6 +98,12 @@ class Outcome:
     latencies: array[float] = field(default_factory=lambda: array("d"))
     #: Figures of workloads that have others.
     figures: dict[str, float] = field(default_factory=dict)
+
+    def add_loaded(self, loaded: Outcome) -> None:
+        """Another measurement, of the same with much else open."""
+        self.figures = {
+            f"{name}_loaded": value for name, value in loaded.summary().items() if name in ("operations", "p50", "p99")
+        }
 
     def summary(self) -> dict[str, Any]:
         """As it goes over the line; latencies in microseconds."""
@@ -154,6 +165,8 @@ def program(
 ) -> None:
     """The whole of a program. ``serve`` does not return; ``run`` marks where it begins and ends what is measured."""
     side, *rest = sys.argv[1:] or ["?"]
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     options = dict(option.split("=", 1) for option in rest)
     if side == "about":
         _say(about(options))

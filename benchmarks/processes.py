@@ -18,7 +18,7 @@ from .table import ROOT, Peer
 __all__ = ["Couple", "Measured", "PeerError", "Program", "cores"]
 
 #: Seconds that a program may take to answer, besides the time that it was given.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 class PeerError(Exception):
@@ -112,10 +112,27 @@ class Measured:
     server: dict[str, dict[str, float]]
     client: dict[str, dict[str, float]]
 
-    def cpu(self, side: str) -> float:
-        """Seconds between begin and end of ``"server"`` or ``"client"``."""
-        marks = self.server if side == "server" else self.client
-        return marks["end"]["before"] - marks["begin"]["after"]
+    def cpu(self, side: str, suffix: str = "") -> float:
+        """Seconds that the side has used between begin and end."""
+        marks = self._of(side)
+        return marks[f"end{suffix}"]["before"] - marks[f"begin{suffix}"]["after"]
+
+    def memory(self, side: str) -> float:
+        """Bytes by which the side has grown from empty to filled."""
+        marks = self._of(side)
+        return marks["filled"]["memory"] - marks["empty"]["memory"]
+
+    def growth(self, side: str) -> float:
+        """The side's memory when it is filled, in those of empty."""
+        marks = self._of(side)
+        return marks["filled"]["memory"] / marks["empty"]["memory"]
+
+    def marked(self, name: str) -> bool:
+        """Whether the client has been there."""
+        return name in self.client
+
+    def _of(self, side: str) -> dict[str, dict[str, float]]:
+        return {"server": self.server, "client": self.client}[side]
 
 
 class Couple:
@@ -143,14 +160,15 @@ class Couple:
     ) -> None:
         self._processes.close()
 
-    def measure(self, job: Job) -> Measured:
+    def measure(self, job: Job, patience: float = PATIENCE) -> Measured:
         """Runs a job; its ``port`` is filled in. Raises `PeerError`."""
         self._client.tell(as_line(replace(job, port=self._port)))
+        patience += 2 * job.seconds + job.width / 20
         of_server: dict[str, dict[str, float]] = {}
         of_client: dict[str, dict[str, float]] = {}
-        while "mark" in (said := self._client.hear(PATIENCE + 2 * job.seconds)):
+        while "mark" in (said := self._client.hear(patience)):
             of_client[said["mark"]] = said["usage"]
             self._server.tell("usage")
-            of_server[said["mark"]] = self._server.hear()
+            of_server[said["mark"]] = self._server.hear(patience)
             self._client.tell("on")
         return Measured(said, of_server, of_client)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from rich.console import Console
 from rich.table import Table
 
+from .figures import COLUMNS
 from .results import Cell, Results, Spread
 from .table import WORKLOADS
 
-__all__ = ["markdown", "rows", "short", "show", "title"]
+__all__ = ["as_markdown", "markdown", "rows", "short", "show", "show_table", "title"]
 
 #: What the columns of ratios compare with.
 BASE = "grpc.aio"
-#: Figure -> heading of its column.
-COLUMNS = {
-    "rate": "rate",
-    "p50": "p50 µs",
-    "p99": "p99 µs",
-    "server": "server CPU µs",
-    "client": "client CPU µs",
-}
 
 
 def rows(results: Results, workload: str) -> tuple[list[str], list[list[str]]]:
@@ -81,24 +76,51 @@ def title(workload: str) -> str:
 
 def show(results: Results, console: Console) -> None:
     """On the terminal."""
-    for workload in results.workloads():
-        headings, lines = rows(results, workload)
-        table = Table(title=title(workload), title_justify="left")
-        for position, heading in enumerate(headings):
-            table.add_column(heading, justify="right" if position else "left", no_wrap=True)
-        for line in lines:
-            table.add_row(*line)
-        console.print(table)
+    for name, headings, lines in _tables(results):
+        show_table(console, name, headings, lines)
     for name, reason in results.lacking.items():
         console.print(f"left out: {name}: {reason}", markup=False, highlight=False)
 
 
+def show_table(
+    console: Console, name: str, headings: Sequence[str], lines: Sequence[Sequence[str]], texts: int = 1
+) -> None:
+    """One table; so many of its first columns are text, the others are numbers."""
+    table = Table(title=name, title_justify="left")
+    for position, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if position < texts else "right", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    console.print(table, markup=False)
+
+
 def markdown(results: Results) -> str:
     """As a part of a document."""
-    parts = []
-    for workload in results.workloads():
-        headings, lines = rows(results, workload)
-        table = [headings, ["---"] + ["---:"] * (len(headings) - 1), *lines]
-        parts.append("\n".join([f"**{title(workload)}**", "", *(f"| {' | '.join(line)} |" for line in table)]))
+    parts = [f"**{name}**\n\n{as_markdown(headings, lines)}" for name, headings, lines in _tables(results)]
     lacking = [f"* {name} is left out: {reason}" for name, reason in results.lacking.items()]
     return "\n\n".join([*parts, *(["\n".join(lacking)] if lacking else [])]) + "\n"
+
+
+def as_markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """One table."""
+    table = [headings, ["---"] + ["---:"] * (len(headings) - 1), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in table)
+
+
+def _tables(results: Results) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    for workload in results.workloads():
+        yield (title(workload), *rows(results, workload))
+    if results.footprint:
+        yield (
+            "imports and sizes with all that they need: CPU time and MiB",
+            ["what", "import ms", "least to most", "MiB"],
+            [
+                [
+                    name,
+                    short(row["import"]),
+                    f"{short(row['import_low'])} to {short(row['import_high'])}",
+                    short(row["size"]) if row["size"] else "",
+                ]
+                for name, row in results.footprint.items()
+            ],
+        )

@@ -2,65 +2,85 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
+from duplexcore.cli.test_ca import AUTHORITY, CERTIFICATE, KEY, made_folder
 from duplexcore.interop.peers.environments import InstallError
+from duplexcore.interop.peers.table import Certificates
 
+from .contract import Job, Service
 from .figures import figures_of
+from .footprint import footprint
 from .processes import Couple, PeerError, Program
 from .results import Results
 from .table import ROOT, Peer, Workload, environments
 
-__all__ = ["Plan", "run"]
+__all__ = ["Pair", "Plan", "certificates", "revision", "run"]
 
 Pair = tuple[Peer, Peer]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. ``pairs``: server and client. ``operations``: see `Job`; 0: by time."""
+    """What to run. ``pairs``: server and client. ``operations``: see `Job`; 0: by time.
+    ``footprint``: imports and sizes, too."""
 
     pairs: Sequence[Pair]
     workloads: Sequence[Workload]
     repetitions: int
     seconds: float
     operations: int = 0
+    footprint: bool = False
 
     @property
     def steps(self) -> int:
-        """How many measurements that is."""
-        return len(self.pairs) * len(self.workloads) * self.repetitions
+        """How many measurements that is, unless a peer turns out to be missing."""
+        return self.repetitions * sum(
+            not any(workload.name in peer.lacks for peer in pair) for pair in self.pairs for workload in self.workloads
+        )
 
 
-def run(plan: Plan, *, say: Callable[[str], None], step: Callable[[str], None]) -> Results:
-    """Installs what is missing and runs all; ``say`` is told what matters, ``step`` each measurement."""
+def run(
+    plan: Plan, *, say: Callable[[str], None], step: Callable[[str], None], keep: Callable[[Results], None]
+) -> Results:
+    """Installs what is missing and runs all; ``say`` is told what matters, ``step`` each measurement, and ``keep`` is
+    given what there is after each repetition."""
     results = Results(about=_about(plan))
     usable = _usable(plan, results, say)
-    for repetition in range(plan.repetitions):
-        for workload in plan.workloads:
-            turn = repetition % max(len(usable), 1)
-            for server, client in [*usable[turn:], *usable[:turn]]:
-                step(f"{repetition + 1}/{plan.repetitions} {workload.name}: {_pair_name(server, client)}")
-                _one(plan, workload, server, client, results, say)
-    results.cells.sort(key=_order(plan))
+    with certificates() as pem:
+        for repetition in range(plan.repetitions):
+            for workload in plan.workloads:
+                job, service = workload.job(plan.seconds, plan.operations, pem), workload.service(pem)
+                for pair in _able(usable, workload, results, turn=repetition):
+                    step(f"{repetition + 1}/{plan.repetitions} {workload.name}: {_pair_name(*pair)}")
+                    _one(workload, pair, job, service, results, say)
+            results.cells.sort(key=_order(plan))
+            keep(results)
+    if plan.footprint:
+        say("imports and sizes")
+        results.footprint = footprint(plan.repetitions)
+        keep(results)
     return results
 
 
 def _one(
-    plan: Plan, workload: Workload, server: Peer, client: Peer, results: Results, say: Callable[[str], None]
+    workload: Workload, pair: Pair, job: Job, service: Service, results: Results, say: Callable[[str], None]
 ) -> None:
+    server, client = pair
     cell = results.cell(server.name, client.name, workload.name)
     if len(cell.failures) > 1:
         return  # it does not work: its time is better spent elsewhere
-    service, job = workload.service(), workload.job(plan.seconds, plan.operations)
     try:
         with Couple(server, client, service) as couple:
-            cell.runs.append(figures_of(couple.measure(job)))
+            cell.runs.append(figures_of(job.width, couple.measure(job)))
     except PeerError as error:
         cell.failures.append(str(error))
         say(f"{workload.name}, {cell.name}: failed\n{error}")
@@ -80,6 +100,28 @@ def _usable(plan: Plan, results: Results, say: Callable[[str], None]) -> list[Pa
     return [pair for pair in plan.pairs if not any(peer.name in results.lacking for peer in pair)]
 
 
+def _able(pairs: Sequence[Pair], workload: Workload, results: Results, turn: int) -> list[Pair]:
+    """The pairs that can do it; another one is the first each time."""
+    able = []
+    for pair in pairs:
+        lacks = {
+            f"{peer.name}, {workload.name}": peer.lacks[workload.name] for peer in pair if workload.name in peer.lacks
+        }
+        results.lacking |= lacks
+        if not lacks:
+            able.append(pair)
+    turn %= max(len(able), 1)
+    return [*able[turn:], *able[:turn]]
+
+
+@contextlib.contextmanager
+def certificates() -> Iterator[Certificates]:
+    """Of an authority that lives as long as the run."""
+    with tempfile.TemporaryDirectory(prefix="duplexcore-bench-") as folder:
+        made = made_folder(Path(folder) / "ca")
+        yield Certificates(made / AUTHORITY, made / CERTIFICATE, made / KEY, "localhost")
+
+
 def _pair_name(server: Peer, client: Peer) -> str:
     return server.name if server is client else f"{client.name} to {server.name}"
 
@@ -91,12 +133,9 @@ def _order(plan: Plan) -> Callable[[object], tuple[int, int]]:
 
 
 def _about(plan: Plan) -> dict[str, object]:
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "revision": git.stdout.strip() or "unknown",
+        "revision": revision(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
@@ -104,3 +143,11 @@ def _about(plan: Plan) -> dict[str, object]:
         "operations": plan.operations,
         "repetitions": plan.repetitions,
     }
+
+
+def revision() -> str:
+    """Of this tree, as git says it."""
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return git.stdout.strip() or "unknown"

@@ -91,7 +91,7 @@ def _backend(options: dict[str, str], job: Job) -> Backend:
         async with connecting(options, job) as channel:
             yield Client(channel, job)
 
-    return Backend(connected, together, message_of(job.codec, job.size))
+    return Backend(connected, together, anyio.Event, anyio.Semaphore, message_of(job.codec, job.size))
 
 
 async def together(actions: Any) -> None:

@@ -49,7 +49,7 @@ class Client:
 
 @asynccontextmanager
 async def connect(job: Job) -> AsyncIterator[Client]:
-    target = f"localhost:{job.port}" if job.authority else f"127.0.0.1:{job.port}"
+    target = f"127.0.0.1:{job.port}"
     if job.authority:
         channel = aio.secure_channel(target, _theirs(job), OPTIONS)
     else:
@@ -58,12 +58,8 @@ async def connect(job: Job) -> AsyncIterator[Client]:
         yield Client(channel, job)
 
 
-async def together(actions: Any) -> None:
-    await asyncio.gather(*(action() for action in actions))
-
-
 def run(job: Job, _options: dict[str, str]) -> Outcome:
-    return asyncio.run(drive(job, Backend(connect, together, message_of(job.codec, job.size))))
+    return asyncio.run(drive(job, Backend.of_asyncio(connect, message_of(job.codec, job.size))))
 
 
 async def _unary(request: Any, _context: Any) -> Any:

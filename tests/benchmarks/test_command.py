@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.command import command
+from benchmarks.alone import command
 from benchmarks.results import Results, ResultsError
 
 
@@ -64,6 +64,18 @@ def test_wrong_use_is_told_and_exits_with_2(arguments: list[str], says: str) -> 
     done = run(*arguments)
     assert done.exit_code == 2
     assert says in done.stderr
+
+
+def test_a_failure_is_told_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUPLEXCORE_PEERS", str(tmp_path / "nowhere"))
+    (tmp_path / "nowhere").write_text("a file, so that nothing can be installed there")
+    done = run(
+        "--peers", "grpclib,duplexcore-asyncio-h2", "--workloads", "ping-1", "--repetitions", "1", "--operations", "1",
+        "--json", tmp_path / "figures.json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "grpclib is left out: grpclib: cannot write" in done.stderr
+    assert "left out: grpclib: " in done.stdout
 
 
 def test_a_file_that_is_no_result_is_told(tmp_path: Path) -> None:

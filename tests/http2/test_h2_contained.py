@@ -417,7 +417,7 @@ def _calls_made(action: Any) -> int:
 
 
 def test_opening_a_call_costs_the_same_however_many_are_open() -> None:
-    """Work at 10, 1,000 and 10,000 open. `benchmarks/open_calls.py` prints the time."""
+    """Work at 10, 1,000 and 10,000 open. `python -m benchmarks engine` prints the time."""
     bench = ClientBench()
     counts = {}
     for open_ in (10, 1_000, 10_000):
