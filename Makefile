@@ -83,7 +83,7 @@ peers: $(VENV)/.installed-demo ## install the other Python implementations, each
 	$(BIN)/duplexcore interop peers --install python --dir $(PEERS)
 
 interop: peers $(VENV)/.installed-dev ## every official interop case against them, both ways, plain and TLS; at most 4 minutes
-	DUPLEXCORE_PEERS=$(PEERS) $(BIN)/pytest -m gate -n $(WORKERS) tests/interop_matrix $(ARGS)
+	DUPLEXCORE_PEERS=$(PEERS) $(BIN)/pytest -m gate -n $(WORKERS) tests/interop_matrix tests/benchmarks $(ARGS)
 
 peers-table: $(VENV)/.installed-dev ## run all peers, which must be installed, and write docs/peers.json and docs/peers.md; 5 minutes
 	$(PY) -m scripts.peers $(ARGS)
