@@ -241,6 +241,32 @@ def test_a_service_in_process_is_a_target(tmp_path: Path, monkeypatch: pytest.Mo
     assert (again.exit_code, again.output[:6]) == (1, "FAILED")
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("pass", "no_service:Machine has no service"),
+        ("def service(self): return None", "no_service:Machine has no calls"),
+    ],
+)
+def test_a_machine_without_a_service_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, says: str
+) -> None:
+    source = f"from duplexcore.testing.service import ServiceMachine\nclass Machine(ServiceMachine):\n    {body}\n"
+    (tmp_path / "no_service.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "no_service", raising=False)
+    result = fuzz("run", "no_service:Machine", "--runs", "2")
+    monkeypatch.delitem(sys.modules, "no_service", raising=False)
+    assert result.exit_code == 2, result.output
+    assert says in result.output
+    content = {"target": "no_service:Machine", "options": {}, "tape": [], "number": "x", "message": "x"}
+    case = tmp_path / "x.dxcase"
+    case.write_text(json.dumps({"format": "duplexcore case", "version": 1} | content), encoding="utf-8")
+    again = fuzz("replay", case)
+    monkeypatch.delitem(sys.modules, "no_service", raising=False)
+    assert (again.exit_code, again.output[:5]) == (2, "ERROR")
+
+
 # --- what the tutorial shows ------------------------------------------------------------------------------------------
 
 

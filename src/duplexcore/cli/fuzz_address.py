@@ -39,8 +39,8 @@ class AddressOptions:
     """What is known of the server, as case files keep it, and how large a run is.
 
     ``numbers``: the largest that requests hold. ``metadata``: ``NAME: VALUE`` of each call; case files keep the names.
-    ``phase`` and ``case``: of the part that a case file is about. ``given``: the flags that were used. ``mine``: the
-    server may be tested wherever it is.
+    ``only``: patterns of the cases that are run. ``phase`` and ``case``: of the part that a case file is about.
+    ``given``: the flags that were used. ``mine``: the server may be tested wherever it is.
     """
 
     method: str | None = None
@@ -56,6 +56,7 @@ class AddressOptions:
     ca: str | None = None
     server_name: str | None = None
     phases: tuple[str, ...] = USUAL_PHASES
+    only: tuple[str, ...] = ()
     rate: float | None = None
     calls: int = 4
     messages: int = 3
@@ -84,12 +85,13 @@ class AddressOptions:
                 f"the case was found with metadata: {', '.join(names) or 'none'}",
                 "case files do not keep the values: give them with --metadata",
             )
-        return cls(**made | {"metadata": tuple(metadata)}, mine=mine)
+        made["metadata"] = tuple(metadata)
+        return cls(**made, mine=mine)
 
     def as_dict(self) -> dict[str, Any]:
         """For case files: what is not as usual, and no values of metadata."""
         usual = AddressOptions()
-        names = {one.name for one in fields(self)} - {"given", "mine", "phases", "rate"}
+        names = {one.name for one in fields(self)} - {"given", "mine", "phases", "only", "rate"}
         found = {name: getattr(self, name) for name in sorted(names) if getattr(self, name) != getattr(usual, name)}
         if self.metadata:
             found["metadata"] = [f"{_pair(one)[0]}: {REDACTED}" for one in self.metadata]

@@ -13,13 +13,22 @@ from duplexcore.testing.sim.pictures import mermaid, text
 from duplexcore.testing.sim.properties import PropertyError
 from duplexcore.testing.sim.reports import Kept
 
+from .problems import WrongUse
+
 __all__ = ["MachineSubject"]
 
 
 class MachineSubject:
-    """A machine, run as its tests run it: what it contains is said in its class, not by flags."""
+    """A machine, run as its tests run it: what it contains is said in its class, not by flags.
+
+    Raises `WrongUse` for one that has no service, or whose clients call nothing.
+    """
 
     def __init__(self, name: str, machine: type[ServiceMachine]) -> None:
+        if machine.service is ServiceMachine.service:
+            raise WrongUse(f"{name} has no service", "override service() to return the router of a new one")
+        if not machine.calls:
+            raise WrongUse(f"{name} has no calls", "set calls to what its clients may call")
         self.name = name
         self._machine = machine
         kinds = ("always", "at_rest")

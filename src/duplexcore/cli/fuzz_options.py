@@ -37,6 +37,7 @@ FLAGS = (
     "ca",
     "server_name",
     "phases",
+    "only",
     "rate",
 )
 
@@ -96,6 +97,12 @@ server_options = (
         default=None,
         metavar="PHASE,...",
         help=f"For HOST:PORT: of {', '.join(PHASES)}. [default: {','.join(USUAL_PHASES)}]",
+    ),
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="GLOB",
+        help="For HOST:PORT: of the phases with cases those that fit, like 'C*' or 'MAL-1.*'; repeat.",
     ),
     click.option(
         "--timeout", type=click.FloatRange(0.05, 600), metavar="SECONDS", help="For HOST:PORT: grace. [default: 5]"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
 import anyio
+import click
 
 from duplexcore.testing.blackbox import CHECKS, CONFORMANCE, CheckError, Limits, Log, Server, conform, converse
 from duplexcore.testing.probe import CASES, Level, Need, Result, Target, Verdict, run_case
@@ -74,7 +76,7 @@ class Part:
             anyio.run(partial(self._run, chooser))
         except CheckError as error:
             number = self.options.case or error.number
-            text = str(error) if self.options.case else str(error).partition(": ")[2]
+            text = str(error) if self.options.phase == "conformance" else str(error).partition(": ")[2]
             raise PropertyError(number, redacted(text)) from error
         except OSError as error:
             raise PropertyError(self.options.case or "B5", redacted(f"no connection: {error}")) from error
@@ -150,7 +152,13 @@ class AddressSubject(Part):
 
     def __init__(self, name: str, options: AddressOptions) -> None:
         super().__init__(name, options, reached(name, options), Pace(options.rate))
-        self._parts = {phase: list(self._cases(phase)) for phase in PHASES if phase in options.phases}
+        self._parts = {
+            phase: [one for one in self._cases(phase) if _fits(one, options.only)]
+            for phase in PHASES
+            if phase in options.phases
+        }
+        if options.only and not any(self._parts.values()):
+            raise click.UsageError(f"no case of {', '.join(options.phases)} fits {', '.join(options.only)}")
         self._current: Part = self
         #: Number of each check -> its sentence.
         self.checks: dict[str, str] = {}
@@ -188,7 +196,7 @@ class AddressSubject(Part):
                 if finding is not None:
                     yield finding
                 progress(runs)
-            if cases:
+            if phase != "stateful":
                 continue
             part = self._part(replace(self.options, phase=phase, case=None))
             for seed in seeds:
@@ -251,6 +259,10 @@ def _probed(server: Server, *, floods: bool) -> Target:
 def _told(result: Result) -> list[str]:
     came = f": {result.came}" if result.came else ""
     return [f"{result.case.id}: {result.case.title}{came}", *(f"    <-- {one}" for one in result.frames)]
+
+
+def _fits(number: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatchcase(number, pattern) for pattern in patterns)
 
 
 def _number(id_: str) -> str:

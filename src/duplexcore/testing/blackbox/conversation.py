@@ -105,6 +105,7 @@ class Conversation:
         self._last_id = raw.MAX_ID
         self.pongs: list[bytes] = []
         self._count = 0
+        self._held: bytearray | None = None  # what is to go out in one write
         self._moved = 0  # frames of DATA and of credit that have come
 
     @classmethod
@@ -141,7 +142,16 @@ class Conversation:
         self.log.lines.append(f"--> {told}")
         if len(self.log.sent) < KEPT_BYTES:
             self.log.sent += data
-        await self.link.send(data)
+        if self._held is None:
+            await self.link.send(data)
+        else:
+            self._held += data
+
+    async def _release(self) -> None:
+        """What was held back goes out, in one write."""
+        held, self._held = self._held, None
+        if held:
+            await self.link.send(bytes(held))
 
     async def hello(self, window: int) -> None:
         self.window = window
@@ -180,18 +190,23 @@ class Conversation:
             await self.listen(by - anyio.current_time() + 0.01)
 
     async def storm(self, count: int) -> None:
-        """Calls that send a part of a message, and are cancelled."""
-        for _ in range(count):
+        """Calls that send a part of a message, and are cancelled: every other one in one write, so that a server learns
+        all of it at once."""
+        part = raw.message(bytes(STORM_BYTES - 5), length=STORM_BYTES)
+        for number in range(count):
             if self.leaving:
                 return
             call = self.new_call()
+            together = number % 2 == 0 and self.server_window >= len(part) <= self.room
+            self._held = bytearray() if together else None
             await call.start()
-            part = raw.message(bytes(STORM_BYTES - 5), length=STORM_BYTES)
             if not await self.until(partial(call.can_say, len(part))):
                 raise CheckError("B6", f"no credit for {len(part)} bytes: {self._rooms(call)}")
             if call.open:
                 await call.say(part)
                 await call.cancel()
+            if together:
+                await self._release()
 
     async def ping(self) -> None:
         payload = b"fuzz" + len(self.log.lines).to_bytes(4, "big")

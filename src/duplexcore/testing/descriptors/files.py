@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Most are here for what they register: files of which everybody has a copy.
-from google.protobuf import (  # noqa: F401
+from google.protobuf import (
     any_pb2,
     api_pb2,
     descriptor_pb2,
@@ -26,8 +25,21 @@ from google.protobuf.message import DecodeError
 
 __all__ = ["DescribedMethod", "DescriptorError", "methods_of", "methods_of_file"]
 
-#: Files that everybody who has protobuf has; others do not always send them along.
-WELL_KNOWN = "google/protobuf/"
+_MODULES: tuple[Any, ...] = (
+    any_pb2,
+    api_pb2,
+    descriptor_pb2,
+    duration_pb2,
+    empty_pb2,
+    field_mask_pb2,
+    source_context_pb2,
+    struct_pb2,
+    timestamp_pb2,
+    type_pb2,
+    wrappers_pb2,
+)
+#: Files that everybody who has protobuf has, by name; others do not always send them along.
+EVERYBODYS: dict[str, bytes] = {one.DESCRIPTOR.name: one.DESCRIPTOR.serialized_pb for one in _MODULES}
 
 
 class DescriptorError(Exception):
@@ -108,13 +120,8 @@ def _add(pool: Any, name: str, given: dict[str, Any], added: set[str], above: tu
 
 
 def _of_everybody(name: str) -> Any | None:
-    if not name.startswith(WELL_KNOWN):
-        return None
-    try:
-        found = descriptor_pool.Default().FindFileByName(name)
-    except KeyError:
-        return None
-    return descriptor_pb2.FileDescriptorProto.FromString(found.serialized_pb)
+    content = EVERYBODYS.get(name)
+    return None if content is None else descriptor_pb2.FileDescriptorProto.FromString(content)
 
 
 def _methods(pool: Any, service: str) -> list[DescribedMethod]:

@@ -17,7 +17,7 @@ from duplexcore import RpcError, StatusCode
 from duplexcore.rpc import DuplexMethod
 from duplexcore_anyio import ConnectError, DuplexCall, connect
 
-from .files import WELL_KNOWN, DescribedMethod, DescriptorError, methods_of
+from .files import EVERYBODYS, DescribedMethod, DescriptorError, methods_of
 from .proto.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 __all__ = ["VERSIONS", "reflect"]
@@ -92,7 +92,7 @@ class _Questions:
         while missing := {name for one in self._files.values() for name in one.dependency} - {*self._files} - asked:
             for name in sorted(missing):
                 asked.add(name)
-                if not name.startswith(WELL_KNOWN):
+                if name not in EVERYBODYS:
                     await self._learn(ServerReflectionRequest(file_by_filename=name))
 
     async def _learn(self, question: ServerReflectionRequest) -> None:
