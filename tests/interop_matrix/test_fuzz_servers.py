@@ -38,7 +38,7 @@ def test_nothing_new_is_found(server: str, tmp_path: Path) -> None:
         port = program.until("listening on ").rpartition(":")[2].strip()
         arguments = [
             *("run", f"127.0.0.1:{port}", "--descriptor", str(described), "--numbers", "20", "--timeout", "1"),
-            *("--method", "/grpc.testing.TestService/UnaryCall", "--runs", "15", "--cases", str(tmp_path)),
+            *("--method", "/grpc.testing.TestService/UnaryCall", "--runs", "10", "--cases", str(tmp_path)),
             *("--only", "C?", "--only", "MAL-1.*"),
             *(["--known-failures", str(KNOWN / f"{known}.toml")] if known else []),
         ]

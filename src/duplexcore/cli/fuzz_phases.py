@@ -112,7 +112,8 @@ class Part:
     def case(self, finding: Finding) -> Case:
         """Of a finding, as it was when it last failed; metadata is not in it."""
         recorder = Recorder(TapeChooser(finding.tape))
-        self._fails(recorder)
+        if self.options.phase == "stateful":  # elsewhere nothing is chosen, and the last run is the one that failed
+            self._fails(recorder)
         return Case(
             target=self.name,
             options=self.options.as_dict(),
