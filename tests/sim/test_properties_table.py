@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from duplexcore import CallEnded, ClientCall, Origin, Status, StatusCode
+from duplexcore import CallEnded, ClientCall, Metadata, Origin, Status, StatusCode
+from duplexcore.call import headers
 from duplexcore.call.base import Call
 from duplexcore.call.framing import MessageDecoder
+from duplexcore.call.headers import Request
 from duplexcore.connection import ServerConnection
 from duplexcore.http2.carrier import Http2Carrier
 from duplexcore.http2.flow import ReceiveWindow
 from duplexcore.http2.gate import FrameGate
+from duplexcore.http2.lane import Http2Lane
 from duplexcore.testing.sim.policies import PrngChooser
 from duplexcore.testing.sim.properties import ALL, COSTLY, WHERE, Property, PropertyError
 from duplexcore.testing.sim.targets import EngineTarget
@@ -50,13 +53,21 @@ def _raising(receive: Any, engine: Any, data: bytes, now: float) -> None:
     receive(engine, data, now)
 
 
+def _without_metadata(request: Any) -> Any:
+    return replace(request, metadata=Metadata()) if isinstance(request, Request) else request
+
+
 PLANTED = {
     "P9": ended_otherwise(lambda ended: ended.origin is Origin.PEER, status=Status(StatusCode.UNKNOWN)),
     "P14": ended_otherwise(lambda ended: ended.origin is Origin.TRANSPORT, status=Status(StatusCode.INTERNAL)),
     "P44": altered(
         ClientCall, "on_reset", lambda reset, call, *rest, **more: reset(call, *rest, **(more | {"unprocessed": True}))
     ),
-    "P18": altered(ReceiveWindow, "consumed", lambda consumed, window, size: consumed(window, max(0, size - 1))),
+    "P18, the connection": altered(
+        ReceiveWindow, "consumed", lambda consumed, window, size: consumed(window, size - 1)
+    ),
+    "P18": altered(Http2Lane, "consumed", lambda consumed, lane, size: consumed(lane, max(0, size - 1))),
+    "P48": altered(headers, "read_request", lambda read, *rest, **more: _without_metadata(read(*rest, **more))),
     "P22": lambda patch: patch.setattr(Call, "writable", property(lambda call: call.send_state < 2)),
     "P23": altered(MessageDecoder, "drop", lambda drop, decoder: None),
     "P24": altered(Http2Carrier, "_take_out", lambda take, carrier, lane: carrier._lanes.__setitem__(99, lane)),
@@ -70,10 +81,11 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize("number", PLANTED)
-def test_a_property_can_fail(number: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_property_can_fail(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = planted.partition(",")[0]
     run(PROPERTIES[number], 20)
-    PLANTED[number](monkeypatch)
+    PLANTED[planted](monkeypatch)
     with pytest.raises(PropertyError) as found:
         run(PROPERTIES[number], 400)
     assert found.value.number == number

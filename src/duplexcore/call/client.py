@@ -232,7 +232,8 @@ class ClientCall(Call):
                 status = Status(StatusCode.INTERNAL, reason)
             case _:
                 status = Status(StatusCode.UNAVAILABLE, reason)
-        self._end(CallEnded(status, EMPTY, origin, unprocessed or not self._opened, limit))
+        unseen = unprocessed and self.receive_state is Receive.IDLE  # an answer has begun: so has its handler (RETRY-4)
+        self._end(CallEnded(status, EMPTY, origin, unseen or not self._opened, limit))
 
     # --- inside --------------------------------------------------------------------------------------------------
 

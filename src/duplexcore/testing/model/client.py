@@ -214,18 +214,22 @@ STATUS_OF_RESET: Final = {
 
 
 def reset(side: Side, frame: Reset) -> Side:
-    """Full closure (DUP-41) with the status of Table B (DUP-6, DUP-7); refused is unprocessed (DUP-28, P44)."""
+    """Full closure (DUP-41) with the status of Table B (DUP-6, DUP-7).
+
+    Refused before any answer is unprocessed (DUP-28, P44); a call that was answered has begun (RETRY-4).
+    """
     if frame.code == ErrorCode.CANCEL and frame.overdue:  # DEAD-6, P37: generated here
         return close(end(side, DEADLINE_EXCEEDED, LOCAL))
     code = STATUS_OF_RESET.get(frame.code, INTERNAL)  # type: ignore[call-overload]
-    return close(end(side, code, PEER, unprocessed=frame.code == ErrorCode.REFUSED_STREAM))
+    refused = frame.code == ErrorCode.REFUSED_STREAM and side.heard is IDLE
+    return close(end(side, code, PEER, unprocessed=refused))
 
 
 def goaway(side: Side, frame: Goaway) -> Side:
     """A call above the id, or not yet framed, is unprocessed (DUP-26, GOAW-4, GOAW-6); others go on (DUP-25)."""
     if frame.covers and side.out is not IDLE:
         return side
-    return close(end(side, UNAVAILABLE, Origin.TRANSPORT, unprocessed=True))
+    return close(end(side, UNAVAILABLE, Origin.TRANSPORT, unprocessed=side.heard is IDLE))
 
 
 #: (what was heard, what comes) -> what follows, as long as the call has not ended.

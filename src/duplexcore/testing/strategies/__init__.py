@@ -6,6 +6,7 @@ Each shrinks to the dullest that there is: an empty message, no metadata, status
 from .calls import HypothesisChooser as HypothesisChooser
 from .calls import call_scripts as call_scripts
 from .calls import schedules as schedules
+from .cases import CASES as CASES
 from .protobuf import from_descriptor as from_descriptor
 from .protobuf import messages_of as messages_of
 from .values import chunkings as chunkings
@@ -18,6 +19,7 @@ from .wire import peer_violations as peer_violations
 from .wire import settings_frames as settings_frames
 
 __all__ = [
+    "CASES",
     "HypothesisChooser",
     "Violation",
     "call_scripts",

@@ -6,12 +6,14 @@ parser.
 
 from __future__ import annotations
 
-from .base import Property, PropertyError
+from .base import Claim, Property, PropertyError
 from .bounds import P18, P21, P22, P23, P24, P25
 from .calls import P1, P2, P3, P4, P5, P6, P8, P32, P34
+from .codecs import P30, P36, P45, P46, P47
 from .connections import P10, P33, P41, P42, P43
 from .endings import P9, P14, P37, P39, P40, P44
 from .flow import P17
+from .headers import P48
 from .histories import P50
 from .lasting import P19, P20, P27
 from .oracle import Oracle
@@ -21,6 +23,7 @@ from .strict import P16
 
 __all__ = [
     "ALL",
+    "CLAIMS",
     "COSTLY",
     "P1",
     "P2",
@@ -50,10 +53,12 @@ __all__ = [
     "P27",
     "P28",
     "P29",
+    "P30",
     "P32",
     "P33",
     "P34",
     "P35",
+    "P36",
     "P37",
     "P39",
     "P40",
@@ -61,8 +66,13 @@ __all__ = [
     "P42",
     "P43",
     "P44",
+    "P45",
+    "P46",
+    "P47",
+    "P48",
     "P50",
     "WHERE",
+    "Claim",
     "Oracle",
     "Property",
     "PropertyError",
@@ -88,6 +98,7 @@ ALL: tuple[type[Property], ...] = (
     P41,
     P42,
     P43,
+    P48,
     Oracle,
 )
 #: They look at copies of the engines, or ask another parser.
@@ -96,17 +107,13 @@ COSTLY: tuple[type[Property], ...] = (
     *(P28, P29, P35, P37, P39, P40, P44),
 )
 
-#: Where each is checked: by a watcher (the reference model is P7's), or by tests.
+#: Of single values, not of runs: `duplexcore.testing.strategies.CASES` has what they are checked with.
+CLAIMS: tuple[type[Claim], ...] = (P30, P36, P45, P46, P47)
+
+#: Where each is checked: by a watcher (the reference model is P7's), by a claim, or by tests that have runs again.
 WHERE: dict[str, str] = {
     **{one.number: f"{one.__module__}.{one.__name__}" for one in (*ALL, *COSTLY)},
-    "P30": "tests/http2/test_floods.py",
-    "P31": "tests/sim/test_reruns.py",
-    "P36": "tests/call/test_timeout.py",
-    "P38": "tests/sim/test_reruns.py",
-    "P45": "tests/vocabulary/test_metadata.py",
-    "P46": "tests/vocabulary/test_status.py",
-    "P47": "tests/call/test_compression.py",
-    "P48": "tests/http2/test_h2_contained.py",
-    "P49": "tests/sim/test_reruns.py",
+    **{one.number: f"{one.__module__}.{one.__name__}" for one in CLAIMS},
     P50.number: f"{P50.__module__}.{P50.__name__}",
+    **dict.fromkeys(("P31", "P38", "P49"), "tests/sim/test_reruns.py"),
 }

@@ -6,7 +6,7 @@ from typing import ClassVar, NoReturn
 
 from ..watching import Watcher
 
-__all__ = ["Property", "PropertyError"]
+__all__ = ["Claim", "Property", "PropertyError"]
 
 
 class PropertyError(AssertionError):
@@ -24,3 +24,13 @@ class Property(Watcher):
 
     def fail(self, what: str) -> NoReturn:
         raise PropertyError(self.number, what)
+
+
+class Claim:
+    """A property of something else than a simulation. Its docstring is the sentence."""
+
+    number: ClassVar[str]
+
+    @classmethod
+    def fail(cls, what: str) -> NoReturn:
+        raise PropertyError(cls.number, what)

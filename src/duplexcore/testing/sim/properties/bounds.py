@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from duplexcore.call.framing import Run
+from duplexcore.call.tables import Receive, Send
 
 from ..apps import App
+from ..steps import StepKind
 from ..wires import Frame
 from .base import Property
 from .endings import stream_of
@@ -24,16 +27,22 @@ RECORDS = 64
 
 
 class P18(Property):
-    """Credit, DATA and WINDOW_UPDATE under way, and what a connection withholds are together its window, always."""
+    """Credit, DATA and WINDOW_UPDATE under way, what lies unread and what is withheld are together the window, always:
+    of the connection, whose DATA counts as read at once, and of each stream, whose window an unfinished message may
+    have made larger (FLOW-4)."""
 
     number = "P18"
 
     def begin(self) -> None:
         sides = (self.sim.client, self.sim.server)
-        #: By the sender of DATA: its credit, and what is on its way in either direction.
+        #: By the sender of DATA: its credit, and by stream what is on its way in either direction; 0: the connection.
         self._ledgers = {side: Ledger() for side in sides}
-        self._data = dict.fromkeys(sides, 0)
-        self._updates = dict.fromkeys(sides, 0)
+        self._data: dict[Side, Counter[int]] = {side: Counter() for side in sides}
+        self._updates: dict[Side, Counter[int]] = {side: Counter() for side in sides}
+        #: SETTINGS that were not acknowledged yet: meanwhile the two sides count by different windows.
+        self._unsettled = dict.fromkeys(sides, 0)
+        #: Who has written since an application has acted.
+        self._fresh: set[Side] = set()
 
     def _other(self, side: Side) -> Side:
         return self.sim.server if side is self.sim.client else self.sim.client
@@ -41,27 +50,52 @@ class P18(Property):
     def on_framed(self, side: Side, frame: Frame) -> None:
         if frame.type == DATA:
             self._ledgers[side].sent(frame)
-            self._data[side] += len(frame.payload)
-        elif frame.type == WINDOW_UPDATE and not frame.stream:
-            self._updates[self._other(side)] += int.from_bytes(frame.payload, "big")
+            self._data[side].update({0: len(frame.payload), frame.stream: len(frame.payload)})
+        elif frame.type == WINDOW_UPDATE:
+            self._updates[self._other(side)][frame.stream] += int.from_bytes(frame.payload, "big")
+        elif frame.type == SETTINGS and not frame.flags & ACK:
+            self._unsettled[side] += 1
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
         if frame.type == DATA:
-            self._data[self._other(side)] -= len(frame.payload)
-        elif frame.type == WINDOW_UPDATE and not frame.stream:
+            self._data[self._other(side)].subtract({0: len(frame.payload), frame.stream: len(frame.payload)})
+        elif frame.type == WINDOW_UPDATE:
             self._ledgers[side].arrived(frame)
-            self._updates[side] -= int.from_bytes(frame.payload, "big")
+            self._updates[side][frame.stream] -= int.from_bytes(frame.payload, "big")
+        elif frame.type == SETTINGS:
+            self._ledgers[side].arrived(frame)
+            self._unsettled[side] -= frame.flags & ACK
 
     def on_step(self) -> None:
+        last = self.sim.last
+        if last is not None and last.kind is StepKind.APP:  # also a reader that found nothing may have made credit
+            self._fresh.clear()
+        self._fresh.update(side for side in self._ledgers if side is last)
         for side, ledger in self._ledgers.items():
             peer = self._other(side)
             if side.closed is not None or peer.closed is not None or peer.dirty:
                 continue  # what it has granted may not have left yet
-            withheld = peer.engine._carrier._window.owed
-            whole = peer.engine.config.connection_window
-            total = ledger.connection + self._data[side] + self._updates[side] + withheld
-            if total != whole:
-                self.fail(f"of the {whole} bytes of {peer.name}'s window {total} are there")
+            whole, withheld = peer.engine.config.connection_window, peer.engine._carrier._window.owed
+            self._compare(side, 0, ledger.connection + withheld, whole)
+            if peer in self._fresh and not self._unsettled[peer]:
+                for app in self.sim.apps():
+                    if app.side is peer:
+                        self._compare_stream(side, ledger, app)
+
+    def _compare_stream(self, side: Side, ledger: Ledger, app: App) -> None:
+        if app.call is None or app.call.receive_state is not Receive.OPEN or not (stream := stream_of(app)):
+            return  # nothing more comes: credit would be of no use
+        if stream not in ledger.streams or (app.who == "s" and app.call.send_state is Send.CLOSED):
+            return  # nobody has sent DATA, or nobody wants any more
+        lane = app.call._lane
+        there = ledger.streams[stream] + unread_bytes(app) + lane.window.owed
+        self._compare(side, stream, there, ledger.initial + lane.advanced)
+
+    def _compare(self, side: Side, stream: int, there: int, whole: int) -> None:
+        total = there + self._data[side][stream] + self._updates[side][stream]
+        if total != whole:
+            of = f"stream {stream}" if stream else "the connection"
+            self.fail(f"of the {whole} bytes that {side.name} may send on {of} {total} are there")
 
 
 class P21(Property):
@@ -182,6 +216,12 @@ class P25(Property):
     def on_arrived(self, side: Side, frame: Frame) -> None:
         if frame.type in (WINDOW_UPDATE, SETTINGS):
             self._ledgers[side].arrived(frame)
+
+
+def unread_bytes(app: App) -> int:
+    """Bytes of DATA that have come for ``app``, and that its reader has not taken."""
+    whole = sum(type(item) is bytes for item in app.call._inbox._items)
+    return kept_bytes(app) + PREFIX * whole
 
 
 def kept_bytes(app: App) -> int:

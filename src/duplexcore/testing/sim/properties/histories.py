@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 from duplexcore.status import StatusCode
 
@@ -24,7 +23,7 @@ from ...model.vocabulary import (
     Role,
     Step,
 )
-from .base import PropertyError
+from .base import Claim
 
 __all__ = ["P50", "Entry", "Heard", "Said"]
 
@@ -59,7 +58,7 @@ class Heard:
 Entry = Said | Heard
 
 
-class P50:
+class P50(Claim):
     """The adapters give, for a script, an app history that the simulator can also produce.
 
     Give it each entry as it comes: it raises `PropertyError` at the first that no order of frames explains.
@@ -83,7 +82,7 @@ class P50:
             except Misuse as misuse:
                 why.add(f"misuse: {misuse}")
         if not after:
-            self._fail(f"{entry} can not be: {'; '.join(sorted(why)[:3])}")
+            self.fail(f"{entry} can not be: {'; '.join(sorted(why)[:3])} ({self._last})")
         self._states = closed(after)
 
     def calm(self, readers: Sequence[Role]) -> None:
@@ -94,14 +93,14 @@ class P50:
         """Both applications are gone."""
         self._narrow(at_rest, "that was not all: in no order of frames would both sides be at rest now")
 
+    @property
+    def _last(self) -> str:
+        return f"it ends with {', '.join(map(str, self.history[-8:]))}"
+
     def _narrow(self, holds: Callable[[CallModel], bool], otherwise: str) -> None:
         self._states = frozenset(filter(holds, self._states))
         if not self._states:
-            self._fail(otherwise)
-
-    def _fail(self, what: str) -> NoReturn:
-        told = ", ".join(map(str, self.history[-8:]))
-        raise PropertyError(self.number, f"{what} (it ends with {told})")
+            self.fail(f"{otherwise} ({self._last})")
 
 
 def said(call: CallModel, entry: Said) -> CallModel:

@@ -1,0 +1,36 @@
+"""P48: each header block is read right, whatever became of the calls whose blocks came before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from duplexcore import CallEnded, InitialMetadata, Metadata, Origin
+
+from ..apps import App, ClientApp
+from .base import Property
+
+__all__ = ["P48"]
+
+
+class P48(Property):
+    """Header blocks of cancelled or unknown streams are still decoded: all metadata comes as it was sent."""
+
+    number = "P48"
+
+    def on_started(self, app: App) -> None:
+        self._compare(f"the request of call {app.index}", app.call.metadata, app.script.metadata)
+
+    def on_event(self, app: App, event: Any) -> None:
+        if not isinstance(app, ClientApp):
+            return
+        if type(event) is InitialMetadata:
+            sent = {"early": "yes"} if app.script.initial_metadata else {}
+            self._compare(f"what {app} hears first", event.metadata, sent)
+        elif type(event) is CallEnded and event.origin is Origin.PEER:
+            server = self.sim.servers.get(app.index)
+            if server is not None and server.said is not None and event.status == server.said:
+                self._compare(f"the end of {app}", event.trailing_metadata, app.script.trailing_metadata)
+
+    def _compare(self, what: str, got: Metadata, sent: Any) -> None:
+        if got != Metadata(sent):
+            self.fail(f"{what} came with {got}, sent was {Metadata(sent)}")
