@@ -17,7 +17,7 @@ from .goals import HEADINGS, judge, lines
 from .report import markdown, show, show_table
 from .results import Results, ResultsError
 from .run import Pair, Plan, run
-from .table import PEERS, ROOT, WORKLOADS, Peer, Workload
+from .table import CROSSED, CROSSED_WORKLOADS, PEERS, ROOT, WORKLOADS, Peer, Workload
 
 __all__ = ["command", "console", "progress"]
 
@@ -83,7 +83,8 @@ def run_command(
         return
     chosen = _chosen(workloads, WORKLOADS, "workload") if workloads else _default_workloads(quick)
     plan = Plan(
-        pairs=_pairs(peers) if peers else [(peer, peer) for peer in PEERS.values()],
+        pairs=_pairs(peers) if peers else [*((peer, peer) for peer in PEERS.values()), *CROSSED],
+        crossed=None if peers else CROSSED_WORKLOADS,
         workloads=chosen,
         repetitions=repetitions or (QUICK_REPETITIONS if quick else REPETITIONS),
         seconds=seconds or (QUICK_SECONDS if quick else SECONDS),

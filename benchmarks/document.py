@@ -26,7 +26,8 @@ def section(results: Results, picture: str) -> str:
     about = results.about
     head = (
         f"{about['when'][:10]}, revision {about['revision']}, {about['python']}, {about['system']}, {about['cores']} "
-        f"cores; {about['repetitions']} repetitions of {about['seconds']:g} s, all in one interleaved run. Medians."
+        f"cores, load {about['load']:.1f} at the beginning; {about['repetitions']} repetitions of "
+        f"{about['seconds']:g} s, all in one interleaved run. Medians."
     )
     return "\n\n".join(
         [

@@ -11,6 +11,7 @@ COLUMNS = {
     "rate": "rate",
     "p50": "p50 µs",
     "p99": "p99 µs",
+    "tail": "p99 / p50",
     "server": "server CPU µs",
     "client": "client CPU µs",
     "p50_loaded": "p50 µs, loaded",
@@ -30,6 +31,8 @@ def figures_of(width: int, measured: Measured) -> dict[str, float]:
         operations = measured.outcome["operations"]
         figures |= {side: measured.cpu(side) / operations * 1e6 for side in SIDES}
         figures |= {"rate": operations / measured.outcome["seconds"], "cpu": figures["server"] + figures["client"]}
+    if "p99" in figures:
+        figures["tail"] = figures["p99"] / figures["p50"]
     if measured.marked("begin-loaded"):
         used = sum(measured.cpu(side, "-loaded") for side in SIDES)
         figures["cpu_loaded"] = used / measured.outcome["operations_loaded"] * 1e6

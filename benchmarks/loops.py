@@ -26,6 +26,8 @@ EACH, SOME = 0, 63
 AT_ONCE, WARM = 16, 64
 #: Messages for each call where both are many.
 MESSAGES = 10
+#: Calls after which nothing that is allocated once is left to allocate.
+SETTLED = 2_000
 
 
 class Event(Protocol):
@@ -247,10 +249,10 @@ async def _open_many(client: Client, backend: Backend, count: int, *, keep: bool
 
 async def _leak(job: Job, backend: Backend) -> Outcome:
     """``operations`` calls and ten times as many messages, both on one connection; memory after the first hundredth of
-    them, and at the end. Nothing is noted on the way: the notes would grow."""
+    them, or so many that caches are full, and at the end. Nothing is noted on the way: the notes would grow."""
     async with backend.connect(job) as client:
         stream = await client.open()
-        first = max(job.operations // 100, job.width)
+        first = min(max(job.operations // 100, SETTLED), job.operations // 2)
         await _some_of_each(client, stream, backend, first, job.width)
         mark("empty")
         await _some_of_each(client, stream, backend, job.operations - first, job.width)

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,13 +39,21 @@ class Plan:
     seconds: float
     operations: int = 0
     footprint: bool = False
+    #: What two different peers do with each other; None: everything.
+    crossed: Container[str] | None = None
 
     @property
     def steps(self) -> int:
         """How many measurements that is, unless a peer turns out to be missing."""
         return self.repetitions * sum(
-            not any(workload.name in peer.lacks for peer in pair) for pair in self.pairs for workload in self.workloads
+            self.wants(pair, workload) and not any(workload.name in peer.lacks for peer in pair)
+            for pair in self.pairs
+            for workload in self.workloads
         )
+
+    def wants(self, pair: Pair, workload: Workload) -> bool:
+        """Whether the pair is to do it."""
+        return pair[0] is pair[1] or self.crossed is None or workload.name in self.crossed
 
 
 def run(
@@ -59,7 +67,8 @@ def run(
         for repetition in range(plan.repetitions):
             for workload in plan.workloads:
                 job, service = workload.job(plan.seconds, plan.operations, pem), workload.service(pem)
-                for pair in _able(usable, workload, results, turn=repetition):
+                wanted = [pair for pair in usable if plan.wants(pair, workload)]
+                for pair in _able(wanted, workload, results, turn=repetition):
                     step(f"{repetition + 1}/{plan.repetitions} {workload.name}: {_pair_name(*pair)}")
                     _one(workload, pair, job, service, results, say)
             results.cells.sort(key=_order(plan))
@@ -139,6 +148,7 @@ def _about(plan: Plan) -> dict[str, object]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
         "seconds": plan.seconds,
         "operations": plan.operations,
         "repetitions": plan.repetitions,

@@ -14,7 +14,7 @@ from duplexcore.interop.peers.table import Certificates
 
 from .contract import Job, Service
 
-__all__ = ["PEERS", "ROOT", "WORKLOADS", "Peer", "Workload", "environments"]
+__all__ = ["CROSSED", "CROSSED_WORKLOADS", "PEERS", "ROOT", "WORKLOADS", "Peer", "Workload", "environments"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -162,3 +162,10 @@ _ROWS = (
 )
 #: Name -> peer; duplexcore first.
 PEERS = {peer.name: peer for peer in _ROWS}
+#: Server and client of two kinds, for what duplexcore itself uses beside the C core; and what they do.
+CROSSED = tuple(
+    (PEERS[server], PEERS[client])
+    for ours in ("duplexcore-asyncio-native", "duplexcore-asyncio-h2")
+    for server, client in ((ours, "grpc.aio"), ("grpc.aio", ours))
+)
+CROSSED_WORKLOADS = tuple(workload.name for workload in _PLAIN[:6])

@@ -17,7 +17,7 @@ OURS = "duplexcore-asyncio-native"
 
 
 def timed(rate: float, cpu: float = 10.0) -> dict[str, float]:
-    return {"rate": rate, "p50": 100.0, "p99": 250.0, "server": cpu / 2, "client": cpu / 2, "cpu": cpu}
+    return {"rate": rate, "p50": 100.0, "p99": 250.0, "tail": 2.5, "server": cpu / 2, "client": cpu / 2, "cpu": cpu}
 
 
 def made_up() -> Results:
@@ -28,6 +28,7 @@ def made_up() -> Results:
             "python": "CPython 3.11.7",
             "system": "Linux x86_64",
             "cores": 2,
+            "load": 0.25,
             "seconds": 1.0,
             "operations": 0,
             "repetitions": 3,
@@ -51,7 +52,7 @@ def test_a_table_has_medians_their_range_and_ratios() -> None:
     headings, table = rows(made_up(), "firehose")
     assert headings[0] == "peer"
     assert headings[-2:] == ["× grpc.aio", "by CPU"]
-    assert table[0] == [OURS, "5,000", "100", "250", "5.00", "5.00", "4,000 to 9,000", "50.0", "45.0"]
+    assert table[0] == [OURS, "5,000", "100", "250", "2.50", "5.00", "5.00", "4,000 to 9,000", "50.0", "45.0"]
     assert table[2][0] == f"{OURS} to grpc.aio"
     assert table[3][0] == "grpclib: failed"
     assert len({len(row) for row in [headings, *table]}) == 1
@@ -61,13 +62,16 @@ def test_goals_are_judged_by_what_was_measured() -> None:
     judged = {each.what: each for each in judge(made_up())}
     assert judged["firehose, native, beside grpc.aio"].value == 50
     assert judged["firehose, native, beside grpc.aio"].verdict == "met, and the aim"
+    assert judged["firehose, native, beside grpc.aio"].by_cpu == 45
+    assert judged["firehose, native, beside grpc.aio"].verdict_by_cpu == "met"
+    assert judged["unary-64, native, p99 beside p50"].verdict_by_cpu == ""
     assert judged["unary-64, native, beside grpc.aio"].verdict == "not met"
     assert judged["idle-1000, native, server"].verdict == "not met"
     assert judged["idle-1000, native, client"].verdict == "met, and the aim"
     assert judged["import of duplexcore, the engine"].verdict == "met, and the aim"
     assert judged["firehose, native, beside grpclib"].verdict == "not measured"
     assert judged["unary-64, native, p99 beside p50"].value == 2.5
-    assert all(len(line) == 6 for line in lines(judged.values()))
+    assert all(len(line) == 7 for line in lines(judged.values()))
 
 
 def test_markdown_has_each_table() -> None:

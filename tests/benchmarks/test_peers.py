@@ -14,7 +14,7 @@ from benchmarks.table import PEERS, WORKLOADS, Peer, Workload, environments
 from duplexcore.interop.peers.environments import ThisPython
 from duplexcore.interop.peers.table import Certificates
 
-TIMED = {"rate", "p50", "p99", "server", "client", "cpu"}
+TIMED = {"rate", "p50", "p99", "tail", "server", "client", "cpu"}
 HELD = {"server_memory", "client_memory"}
 #: Kind -> the figures that it has.
 FIGURES = {
