@@ -6,10 +6,14 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
+from typing import Literal, get_args
 
 from .compression import compression_named
 
-__all__ = ["AbuseLimits", "ClientConfig", "Limit", "ServerConfig"]
+__all__ = ["AbuseLimits", "ClientConfig", "Http2", "Limit", "ServerConfig"]
+
+#: What is below the carrier of the calls: the package h2, or frames and windows of our own.
+Http2 = Literal["h2", "native"]
 
 MIB = 1024 * 1024
 #: A client may not ask more often (gRFC A8): seconds.
@@ -147,6 +151,8 @@ class Config:
     keepalive_timeout: float = 20.0
     #: Whether it asks while there are no calls, too.
     keepalive_without_calls: bool = False
+    #: What makes the frames and keeps the peer's windows: the same rules, limits, events and statuses with either.
+    http2: Http2 = "h2"
     abuse: AbuseLimits = field(default_factory=AbuseLimits)
 
     @property
@@ -155,6 +161,8 @@ class Config:
         return max(self.settings_ack_timeout, 2 * self.keepalive_timeout)
 
     def __post_init__(self) -> None:
+        if self.http2 not in get_args(Http2):
+            raise ValueError(f"http2 is {self.http2!r}: it must be 'h2' or 'native'")
         for coding in self.compressions:
             compression_named(coding)
         if self.compression is not None and self.compression not in self.compressions:

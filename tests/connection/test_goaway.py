@@ -73,7 +73,7 @@ def test_no_call_is_available_on_a_connection_that_drains(leaver: str) -> None:
 @pytest.mark.req("CONN-9")
 def test_a_client_leaves_before_its_stream_ids_are_used_up() -> None:
     bench = ClientBench()
-    bench.engine._carrier._core._h2.highest_outbound_stream_id = LAST_OPENED - 2
+    bench.engine._carrier._next_own_id = LAST_OPENED
     last = bench.call()
     assert bench.engine.state is ConnectionState.READY
     late = [bench.call(), bench.call()]

@@ -490,9 +490,10 @@ def test_records_of_closed_streams_stay_bounded(bench_class: Any) -> None:
         else:
             bench.call(stream, end=True).finish()
             bench.pull()
-    inner = bench.engine._carrier._core._h2
-    assert len(inner.streams) <= 64
-    assert len(inner._closed_streams) <= 64
+    core = bench.engine._carrier._core
+    assert core.records <= 64
+    if bench.engine.config.http2 == "h2":
+        assert len(core._h2._closed_streams) <= 64
     assert bench.engine.open_calls == 0
 
 

@@ -40,7 +40,7 @@ def check(bench: ClientBench | ServerBench) -> None:
         if call._unsent or lane.abort_code is not None:
             assert lane.place is not Place.AWAY, "nobody will ask for what it has to send"
         if lane.place is Place.BLOCKED:
-            assert carrier._core.stream_window(lane.stream_id) <= 0
+            assert carrier._core.stream_window(lane) <= 0
 
 
 class Walk:

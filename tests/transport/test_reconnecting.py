@@ -502,7 +502,7 @@ async def test_used_up_ids_make_another_connection(backend: str, clock: Any, net
         engine: Any = next(iter(channel._connections._all)).engine
         await old.send(b"a")
         assert await old.receive() == b"a"
-        engine._carrier._core._h2.highest_outbound_stream_id = LAST_OPENED
+        engine._carrier._next_own_id = LAST_OPENED + 2
         await four_calls(channel)
         assert (len(net.attempts), channel.state, channel.is_draining) == (2, READY, True)
         await old.send(b"b")

@@ -57,6 +57,8 @@ def test_the_handshake_needs_time(side: type[Config], value: float) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "config"),
     [
+        ("http2", "http2", ClientConfig),
+        ("http2", "", ServerConfig),
         ("scheme", "ftp", ClientConfig),
         ("authority", "two words", ClientConfig),
         ("max_concurrent_calls", 0, ServerConfig),

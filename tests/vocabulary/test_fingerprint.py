@@ -6,11 +6,12 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from duplexcore import ClientConnection, Metadata, ServerConnection, Status, StatusCode
+from duplexcore import ClientConfig, ClientConnection, Metadata, ServerConfig, ServerConnection, Status, StatusCode
+from duplexcore.config import Http2
 from duplexcore.fingerprint import fingerprint
 
 ROOT = str(Path(__file__).resolve().parents[2])
@@ -94,9 +95,10 @@ def test_one_object_twice_is_told_from_two_equal_ones() -> None:
     assert fingerprint([shared, shared]) != fingerprint([[], []])
 
 
-def conversation() -> tuple[str, str]:
+def conversation(http2: Http2) -> tuple[str, str]:
     """The digests of two connections in the middle of a call."""
-    client, server = ClientConnection(now=0.0), ServerConnection(now=0.0)
+    client = ClientConnection(ClientConfig(http2=http2), now=0.0)
+    server = ServerConnection(ServerConfig(http2=http2), now=0.0)
     call = client.start_call("/a/b", {"x": "1", "authorization": "s"}, deadline=5.0)
     call.send_message(b"question")
     for _ in range(3):
@@ -105,8 +107,11 @@ def conversation() -> tuple[str, str]:
     return client.fingerprint().hex(), server.fingerprint().hex()
 
 
-def test_the_digest_is_the_same_in_any_process() -> None:
-    code = f"import sys; sys.path.insert(0, {ROOT!r}); from {__name__} import conversation; print(conversation())"
+@pytest.mark.parametrize("http2", get_args(Http2))
+def test_the_digest_is_the_same_in_any_process(http2: Http2) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {ROOT!r}); from {__name__} import conversation; print(conversation({http2!r}))"
+    )
     for seed in ("0", "1", "12345"):
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -115,4 +120,4 @@ def test_the_digest_is_the_same_in_any_process() -> None:
             text=True,
             check=True,
         )
-        assert done.stdout.strip() == str(conversation())
+        assert done.stdout.strip() == str(conversation(http2))

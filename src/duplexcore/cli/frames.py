@@ -11,7 +11,7 @@ from duplexcore.config import MAX_MESSAGE, ClientConfig
 from duplexcore.http2 import Frame, FrameType
 from duplexcore.http2.faults import ConnectionFault
 from duplexcore.http2.frames import ACK, END_HEADERS, END_STREAM, HEADER_SIZE, PADDED, PRIORITY, SettingId
-from duplexcore.http2.hpack_codec import HeaderDecoder
+from duplexcore.http2.header_decoder import HeaderDecoder
 from duplexcore.status import ErrorCode
 
 __all__ = ["FrameReader", "FrameView", "Side"]

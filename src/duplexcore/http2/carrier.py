@@ -10,23 +10,22 @@ from ..config import Config, Limit, ServerConfig
 from ..status import ErrorCode
 from . import frames
 from .advances import Advances
+from .core import make_core
 from .faults import ConnectionFault
 from .flow import ReceiveWindow
 from .frames import ACK, MAX_ID, Frame, FrameType, SettingId
 from .gate import DataFrame, FrameGate, HeaderBlock
-from .h2_core import H2Core
+from .header_decoder import HeaderDecoder
 from .header_rules import Kind
-from .hpack_codec import INITIAL_TABLE_SIZE, HeaderDecoder
 from .lane import Http2Lane
 from .limits import FloodGuard, PingStrikes
 from .queues import Place, SendQueues
+from .settings import INITIAL_WINDOW, read_settings
 from .tables import Step, StreamState
 from .tap import Tap
 
 __all__: list[str] = []
 
-#: The window of a connection before any WINDOW_UPDATE (RFC 9113 section 6.9.2).
-INITIAL_CONNECTION_WINDOW = 65_535
 #: A DATA frame is never longer, whatever the peer would take: the calls take turns (FLOW-11).
 MAX_DATA = 16_384
 NO_LIMIT = 2**32
@@ -77,11 +76,10 @@ class Http2Carrier:
         "_draining",
         "_farewell",
         "_gate",
-        "_highest_own_id",
         "_highest_peer_id",
         "_lanes",
+        "_next_own_id",
         "_now",
-        "_out",
         "_owner",
         "_peer_last_id",
         "_queues",
@@ -105,15 +103,14 @@ class Http2Carrier:
         self._tap = tap
         self._gate = FrameGate(config, self.flood, tap, expect_preface=not client)
         self._decoder = HeaderDecoder(config)
-        self._core = H2Core(config, client=client, settings=_own_settings(config))
+        self._core = make_core(config, client=client)
         self._window = ReceiveWindow(config.connection_window)
         self._lanes: dict[int, Http2Lane] = {}
         self._queues = SendQueues()
-        self._out = bytearray(self._core.take())
         self._ready = False
         self._draining = False  # no stream is opened any more, by whichever side
         self._highest_peer_id = 0
-        self._highest_own_id = 0
+        self._next_own_id = 1 if client else 2
         self._accept_up_to = MAX_ID  # the last id of the GOAWAY that we sent
         self._peer_last_id: int | None = None  # the last id of the GOAWAY that came,
         self._farewell = ""  # and what it said
@@ -123,10 +120,8 @@ class Http2Carrier:
         #: SETTINGS_MAX_HEADER_LIST_SIZE and SETTINGS_MAX_CONCURRENT_STREAMS of the peer.
         self.peer_header_limit = NO_LIMIT
         self.peer_stream_limit = NO_LIMIT
-        if config.connection_window > INITIAL_CONNECTION_WINDOW:
-            self._out += frames.window_update(0, config.connection_window - INITIAL_CONNECTION_WINDOW)
-        if not client:
-            self._core.preface()
+        if config.connection_window > INITIAL_WINDOW:
+            self.credit(0, config.connection_window - INITIAL_WINDOW)
 
     # --- state ----------------------------------------------------------------------------------------------------
 
@@ -177,7 +172,7 @@ class Http2Carrier:
     def go_away(self, last_id: int, code: ErrorCode, debug: bytes = b"") -> None:
         """Announces that no stream above ``last_id`` is served."""
         self._accept_up_to = last_id
-        self._write(frames.goaway(last_id, code, debug))
+        self._core.write(frames.goaway(last_id, code, debug))
 
     def ping(self, payload: bytes) -> None:
         self._core.send_ping(payload)
@@ -196,7 +191,7 @@ class Http2Carrier:
         self._gate.drop()
         if goaway:
             known = min(self._highest_peer_id, self._accept_up_to)
-            self._write(frames.goaway(known, code, reason.encode()[:DEBUG_SHOWN] if code else b""))
+            self._core.write(frames.goaway(known, code, reason.encode()[:DEBUG_SHOWN] if code else b""))
         self.stop_opening(reason, limit)
         lanes, self._lanes = list(self._lanes.values()), {}
         for lane in lanes:
@@ -228,7 +223,7 @@ class Http2Carrier:
         self.flood.rule_broken(self._now)
 
     def credit(self, stream_id: int, increment: int) -> None:
-        self._write(frames.window_update(stream_id, increment))
+        self._core.write(frames.window_update(stream_id, increment))
 
     # --- bytes in -------------------------------------------------------------------------------------------------
 
@@ -242,7 +237,7 @@ class Http2Carrier:
                 self._dispatch(unit)
         except ConnectionFault as fault:
             if not self._gate.greeted:
-                self._out.clear()  # who does not speak HTTP/2 gets no answer in it (CONN-3)
+                self._core.discard()  # who does not speak HTTP/2 gets no answer in it (CONN-3)
             self.close(fault.code, fault.reason, Origin.LIBRARY, limit=fault.limit, goaway=self._gate.greeted)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not take the application down
             self.close(ErrorCode.INTERNAL_ERROR, f"internal error: {error!r}", Origin.LIBRARY)
@@ -307,7 +302,7 @@ class Http2Carrier:
         if end:
             self._peer_ended(lane, headers=kind)
         elif kind is Kind.RESPONSE and lane.headers_seen:
-            self._core.headers(lane.stream_id, kind, end=False)
+            self._core.headers(lane, kind, end=False)
 
     def _on_request(self, block: HeaderBlock, fields: list[tuple[bytes, bytes]]) -> None:
         stream_id = block.stream_id
@@ -321,7 +316,7 @@ class Http2Carrier:
         lane.step(Step.OPENED)
         lane.call = self._owner._accept(lane)
         self._lanes[stream_id] = lane
-        self._core.headers(stream_id, Kind.REQUEST, end=False)
+        self._core.opened(lane)
         self._hand_over(lane, fields, block.end, Kind.REQUEST)
         if lane.place is Place.READY:
             self.answer_induced(lane)  # it was refused
@@ -345,9 +340,9 @@ class Http2Carrier:
         if headers is None and not lane.headers_seen:
             headers = Kind.RESPONSE  # h2 knows no end before headers
         if headers is Kind.REQUEST or headers is None:
-            self._core.end(lane.stream_id)
+            self._core.end(lane)
         else:
-            self._core.headers(lane.stream_id, headers, end=True)
+            self._core.headers(lane, headers, end=True)
         if lane.step(Step.RECEIVE_END) is StreamState.CLOSED:
             self._remove(lane)
 
@@ -358,22 +353,23 @@ class Http2Carrier:
         code = int.from_bytes(frame.payload, "big")
         if not self._client:
             self.flood.peer_reset(self._now)
-        self._core.reset(frame)
+        self._core.reset(lane)
         lane.step(Step.RECEIVE_RESET)
         lane.call.on_reset(code, Origin.PEER, unprocessed=code == ErrorCode.REFUSED_STREAM)
         self._remove(lane)
 
     def _on_settings(self, frame: Frame) -> None:
         if frame.flags & ACK:
-            self._core.settings_ack(frame)
+            self._core.settings_acked()
             self._decoder.settings_acked()
             self._owner._settings_acked()
             return
-        values = self._core.settings(frame)
+        values = read_settings(frame.payload, client=self._client)
+        self._core.settings(values, self._lanes.values())
         self.peer_header_limit = values.get(SettingId.MAX_HEADER_LIST_SIZE, self.peer_header_limit)
         self.peer_stream_limit = values.get(SettingId.MAX_CONCURRENT_STREAMS, self.peer_stream_limit)
         if SettingId.INITIAL_WINDOW_SIZE in values:
-            for lane in self._lanes.values():  # h2 has moved the windows, but does not say of which
+            for lane in self._lanes.values():
                 self._queues.unblock(lane)
         if not self._ready:
             self._ready = True
@@ -381,10 +377,11 @@ class Http2Carrier:
         self._owner._slots_changed()
 
     def _on_ping(self, frame: Frame) -> None:
-        self._core.ping(frame)
         if frame.flags & ACK:
             self._owner._ping_acked(frame.payload)
-        elif self._strikes is not None:
+            return
+        self._core.ping(frame.payload)
+        if self._strikes is not None:
             self._strikes.ping(self._now, calls=bool(self._lanes))
 
     def _on_window_update(self, frame: Frame) -> None:
@@ -392,16 +389,19 @@ class Http2Carrier:
         if frame.stream_id == 0:
             if increment == 0:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a WINDOW_UPDATE of 0 on the connection")
-            self._core.window_update(0, increment)
+            if self._core.connection_window + increment > MAX_ID:
+                text = f"a WINDOW_UPDATE of {increment} that the connection's window can not take"
+                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text)
+            self._core.window_update(None, increment)
             return
         lane = self._lane_of(frame.stream_id, "WINDOW_UPDATE")
         if lane is None or lane.abort_code is not None:
             return
-        if increment == 0 or self._core.stream_window(frame.stream_id) + increment > MAX_ID:
+        if increment == 0 or self._core.stream_window(lane) + increment > MAX_ID:
             code = ErrorCode.FLOW_CONTROL_ERROR if increment else ErrorCode.PROTOCOL_ERROR
             lane.fail(code, f"a WINDOW_UPDATE of {increment} that the stream's window can not take")
             return
-        self._core.window_update(frame.stream_id, increment)
+        self._core.window_update(lane, increment)
         self._queues.unblock(lane)
 
     def _on_goaway(self, frame: Frame) -> None:
@@ -431,22 +431,20 @@ class Http2Carrier:
 
     def _check_opened(self, stream_id: int, what: str) -> None:
         ours = (stream_id % 2 == 1) is self._client
-        if stream_id > (self._highest_own_id if ours else self._highest_peer_id):
+        if stream_id >= (self._next_own_id if ours else self._highest_peer_id + 1):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"{what} on stream {stream_id}, which was never opened")
 
     # --- bytes out ------------------------------------------------------------------------------------------------
 
     def data_to_send(self, now: float, max_bytes: int) -> bytes:
         """Control frames first, then the calls in turn, until nothing can go or ``max_bytes`` are reached."""
-        self._out += self._core.take()
         if not self.closed:
             try:
                 self._frame_calls(now, max_bytes)
             except Exception as error:  # noqa: BLE001 - as in `receive`
                 self.close(ErrorCode.INTERNAL_ERROR, f"internal error: {error!r}", Origin.LIBRARY)
         self.flood.written()
-        data = bytes(self._out)
-        self._out.clear()
+        data = self._core.take()
         if data and self._tap.observer is not None:
             try:
                 for frame in frames.read_frames(data):
@@ -457,17 +455,17 @@ class Http2Carrier:
 
     def _frame_calls(self, now: float, max_bytes: int) -> None:
         self._open_streams(now, max_bytes)
-        while len(self._out) < max_bytes:
+        while self._core.pending < max_bytes:
             lane = self._queues.next(window=self._core.connection_window > 0)
             if lane is None:
                 break
             self._frame_one(lane, now)
-            self._out += self._core.take()
 
     def _open_streams(self, now: float, max_bytes: int) -> None:
         opened = False
-        while self._may_open() and len(self._out) < max_bytes and (lane := self._queues.first_waiting()) is not None:
-            if self._core.next_stream_id() > LAST_OPENED:
+        core, queues = self._core, self._queues
+        while self._may_open() and core.pending < max_bytes and (lane := queues.first_waiting()) is not None:
+            if self._next_own_id > LAST_OPENED:
                 reason = "the stream ids of the connection are used up"
                 self.stop_opening(reason)
                 self._owner._peer_going_away(ErrorCode.NO_ERROR, reason)
@@ -476,12 +474,13 @@ class Http2Carrier:
             if lane.place is not Place.OPENING:
                 continue  # it ended instead, and has withdrawn
             assert isinstance(output, Headers)
-            lane.stream_id = self._highest_own_id = self._core.next_stream_id()
+            lane.stream_id = self._next_own_id
+            self._next_own_id += 2
             lane.step(Step.OPENED)
             self._lanes[lane.stream_id] = lane
-            self._core.send_headers(lane.stream_id, output.fields, end=output.end)
-            self._out += self._core.take()
-            self._queues.ready(lane)
+            core.opened(lane)
+            core.send_headers(lane, output.fields, end=output.end)
+            queues.ready(lane)
             opened = True
         if opened:
             self._owner._slots_changed()
@@ -493,8 +492,8 @@ class Http2Carrier:
             return
         if not lane.sending:
             return
-        core, stream_id = self._core, lane.stream_id
-        stream_room, connection_room = core.stream_window(stream_id), core.connection_window
+        core = self._core
+        stream_room, connection_room = core.stream_window(lane), core.connection_window
         room = min(stream_room, connection_room, core.max_frame_size, MAX_DATA)
         output = lane.call.pull(room, now)
         if output is None:
@@ -506,9 +505,9 @@ class Http2Carrier:
             if self._strikes is not None:
                 self._strikes.sent()
             if isinstance(output, Data):
-                core.send_data(stream_id, output.payload, end=output.end)
+                core.send_data(lane, output.payload, end=output.end)
             else:
-                core.send_headers(stream_id, output.fields, end=output.end)
+                core.send_headers(lane, output.fields, end=output.end)
             if output.end:
                 self._own_end(lane)
             else:
@@ -522,14 +521,9 @@ class Http2Carrier:
             self._reset(lane, ErrorCode.NO_ERROR)
 
     def _reset(self, lane: Http2Lane, code: ErrorCode) -> None:
-        self._core.send_reset(lane.stream_id, code)
+        self._core.send_reset(lane, code)
         lane.step(Step.SEND_RESET)
         self._remove(lane)
-
-    def _write(self, frame: bytes) -> None:
-        """A frame that is not h2's, between whole frames of h2's."""
-        self._out += self._core.take()
-        self._out += frame
 
     # --- ends -----------------------------------------------------------------------------------------------------
 
@@ -560,21 +554,6 @@ _ON_FRAME = {
     FrameType.GOAWAY: Http2Carrier._on_goaway,
     FrameType.WINDOW_UPDATE: Http2Carrier._on_window_update,
 }
-
-
-def _own_settings(config: Config) -> dict[int, int]:
-    settings = {
-        SettingId.ENABLE_PUSH: 0,
-        SettingId.INITIAL_WINDOW_SIZE: config.stream_window,
-        SettingId.MAX_FRAME_SIZE: config.max_frame_size,
-        SettingId.MAX_HEADER_LIST_SIZE: config.hard_header_list_size,
-    }
-    if isinstance(config, ServerConfig):
-        del settings[SettingId.ENABLE_PUSH]
-        settings[SettingId.MAX_CONCURRENT_STREAMS] = config.max_concurrent_calls
-    if config.header_table_size != INITIAL_TABLE_SIZE:
-        settings[SettingId.HEADER_TABLE_SIZE] = config.header_table_size
-    return {int(key): value for key, value in settings.items()}
 
 
 def _describe(code: int, debug: bytes) -> str:

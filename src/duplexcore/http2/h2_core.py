@@ -8,8 +8,8 @@ that we grant are our ledger's), and never a frame of a stream that is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final
 
 import h2.config
 import h2.connection
@@ -18,13 +18,17 @@ import h2.settings
 import hpack
 
 from ..config import Config
-from ..metadata import SENSITIVE, Field
+from ..metadata import Field
 from ..status import ErrorCode
 from . import frames
 from .faults import ConnectionFault
-from .frames import END_HEADERS, END_STREAM, FrameType, SettingId
+from .frames import ACK, END_HEADERS, END_STREAM, FrameType, SettingId
+from .header_encoder import FieldEncoder
 from .header_rules import Kind
-from .hpack_codec import HeaderEncoder, marked
+from .settings import own_settings
+
+if TYPE_CHECKING:
+    from .lane import Http2Lane
 
 __all__: list[str] = []
 
@@ -34,6 +38,7 @@ _STAND_INS: Final[dict[Kind, list[Field]]] = {
     Kind.RESPONSE: [(b":status", b"200")],
     Kind.TRAILERS: [(b"grpc-status", b"0")],
 }
+_SETTINGS_ACK: Final = frames.write_frame(FrameType.SETTINGS, ACK, 0)
 
 
 class _Connection(h2.connection.H2Connection):
@@ -68,12 +73,32 @@ class _StandInDecoder(hpack.Decoder):
         return [hpack.HeaderTuple(*field) for field in self.fields]
 
 
+class _Encoder(hpack.Encoder):
+    """Ours in the place of h2's."""
+
+    def __init__(self, fields: FieldEncoder) -> None:
+        super().__init__()
+        self._fields = fields
+
+    @property
+    def header_table_size(self) -> int:
+        return self._fields.header_table_size
+
+    @header_table_size.setter
+    def header_table_size(self, value: int) -> None:
+        self._fields.header_table_size = value
+
+    def encode(self, headers: Sequence[Field], huffman: bool = True) -> bytes:  # type: ignore[override]
+        return self._fields.encode(headers)
+
+
 class H2Core:
-    """What the carrier asks of h2. Every method keeps h2 in a state in which it can not object."""
+    """See `Core`. Every method keeps h2 in a state in which it can not object."""
 
-    __slots__ = ("_decoder", "_ended", "_h2", "_left", "_sensitive")
+    __slots__ = ("_client", "_decoder", "_ended", "_h2", "_out")
 
-    def __init__(self, config: Config, *, client: bool, settings: dict[int, int]) -> None:
+    def __init__(self, config: Config, *, client: bool) -> None:
+        self._client = client
         self._h2 = _Connection(
             h2.config.H2Configuration(
                 client_side=client,
@@ -84,87 +109,88 @@ class H2Core:
                 normalize_outbound_headers=False,
             )
         )
-        self._h2.encoder = HeaderEncoder(config.header_table_size)
+        self._h2.encoder = _Encoder(FieldEncoder(config))
         self._h2.decoder = self._decoder = _StandInDecoder()
-        initial = {h2.settings.SettingCodes(key): value for key, value in settings.items()}
+        initial = {h2.settings.SettingCodes(key): value for key, value in own_settings(config).items()}
         # `update()` on the settings that are there would not reach the first SETTINGS frame.
         self._h2.local_settings = h2.settings.Settings(client=client, initial_values=initial)
         self._h2.max_inbound_frame_size = config.max_frame_size
-        self._sensitive = frozenset(name.lower().encode() for name in SENSITIVE | config.sensitive_metadata)
         self._ended = 0
-        self._left = b""  # of the frames that h2 had made when it gave up: its GOAWAY is not ours
+        self._out = bytearray()
         self._h2.initiate_connection()
+        if not client:
+            self._receive(frames.PREFACE)
 
     # --- in -------------------------------------------------------------------------------------------------------
 
-    def preface(self) -> None:
-        self._receive(frames.PREFACE)
-
-    def settings(self, frame: frames.Frame) -> dict[int, int]:
-        """Applies the peer's SETTINGS, acknowledges them, and returns them: known ids, the last value of each."""
-        values: dict[int, int] = {}
-        for at in range(0, len(frame.payload), 6):
-            key, value = int.from_bytes(frame.payload[at : at + 2], "big"), frame.payload[at + 2 : at + 6]
-            if key in SettingId.__members__.values():
-                values[key] = int.from_bytes(value, "big")
+    def settings(self, values: dict[int, int], lanes: Collection[Http2Lane]) -> None:
         if SettingId.INITIAL_WINDOW_SIZE in values:
             self._h2.clean_up()  # the windows of streams that are over must not overflow
         self._receive(frames.settings(values))
-        return values
 
-    def settings_ack(self, frame: frames.Frame) -> None:
-        self._receive(bytes(frame))
+    def settings_acked(self) -> None:
+        self._receive(_SETTINGS_ACK)
 
-    def ping(self, frame: frames.Frame) -> None:
-        self._receive(bytes(frame))
+    def ping(self, payload: bytes) -> None:
+        self._receive(frames.write_frame(FrameType.PING, 0, 0, payload))
 
-    def headers(self, stream_id: int, kind: Kind, *, end: bool) -> None:
+    def opened(self, lane: Http2Lane) -> None:
+        if not self._client:
+            self.headers(lane, Kind.REQUEST, end=False)
+
+    def headers(self, lane: Http2Lane, kind: Kind, *, end: bool) -> None:
         self._decoder.fields = _STAND_INS[kind]
-        self._receive(frames.write_frame(FrameType.HEADERS, END_HEADERS | (END_STREAM if end else 0), stream_id))
+        self._receive(frames.write_frame(FrameType.HEADERS, END_HEADERS | (END_STREAM if end else 0), lane.stream_id))
 
-    def end(self, stream_id: int) -> None:
-        self._receive(frames.write_frame(FrameType.DATA, END_STREAM, stream_id))
+    def end(self, lane: Http2Lane) -> None:
+        self._receive(frames.write_frame(FrameType.DATA, END_STREAM, lane.stream_id))
 
-    def reset(self, frame: frames.Frame) -> None:
-        self._receive(bytes(frame))
+    def reset(self, lane: Http2Lane) -> None:
+        self._receive(frames.write_frame(FrameType.RST_STREAM, 0, lane.stream_id, bytes(4)))
 
-    def window_update(self, stream_id: int, increment: int) -> None:
-        """``increment`` without its reserved bit, which h2 would take for an error (RFC 9113 section 6.9)."""
-        self._receive(frames.window_update(stream_id, increment))
+    def window_update(self, lane: Http2Lane | None, increment: int) -> None:
+        self._receive(frames.window_update(0 if lane is None else lane.stream_id, increment))
 
     def _receive(self, frame: bytes) -> None:
         try:
             self._h2.receive_data(frame)
         except h2.exceptions.ProtocolError as error:
-            self._left = b"".join(
-                bytes(made) for made in frames.read_frames(self.take()) if made.type != FrameType.GOAWAY
-            )
+            made = frames.read_frames(self._h2.data_to_send())  # its GOAWAY is not ours
+            self._out += b"".join(bytes(frame) for frame in made if frame.type != FrameType.GOAWAY)
             raise ConnectionFault(ErrorCode(int(error.error_code)), str(error) or type(error).__name__) from None
 
     # --- out ------------------------------------------------------------------------------------------------------
 
-    def take(self) -> bytes:
-        """All bytes that h2 has made: whole frames."""
-        left, self._left = self._left, b""
-        return left + self._h2.data_to_send()
+    def send_headers(self, lane: Http2Lane, fields: Sequence[Field], *, end: bool) -> None:
+        self._h2.send_headers(lane.stream_id, fields, end_stream=end)
 
-    def next_stream_id(self) -> int:
-        return self._h2.get_next_available_stream_id()
-
-    def send_headers(self, stream_id: int, fields: Iterable[Field], *, end: bool) -> None:
-        self._h2.send_headers(stream_id, marked(fields, self._sensitive), end_stream=end)
-
-    def send_data(self, stream_id: int, payload: bytes, *, end: bool) -> None:
+    def send_data(self, lane: Http2Lane, payload: bytes, *, end: bool) -> None:
         if payload:
-            self._h2.send_data(stream_id, payload, end_stream=end)
-        else:  # only ever to end; it needs no window (FLOW-8), which `send_data` would ask for
-            self._h2.end_stream(stream_id)
+            self._h2.send_data(lane.stream_id, payload, end_stream=end)
+        else:
+            self._h2.end_stream(lane.stream_id)  # `send_data` would ask for a window
 
-    def send_reset(self, stream_id: int, code: ErrorCode) -> None:
-        self._h2.reset_stream(stream_id, code)
+    def send_reset(self, lane: Http2Lane, code: ErrorCode) -> None:
+        self._h2.reset_stream(lane.stream_id, code)
 
     def send_ping(self, payload: bytes) -> None:
         self._h2.ping(payload)
+
+    def write(self, frame: bytes) -> None:
+        self._out += self._h2.data_to_send()
+        self._out += frame
+
+    @property
+    def pending(self) -> int:
+        self._out += self._h2.data_to_send()
+        return len(self._out)
+
+    def take(self) -> bytes:
+        data, self._out = bytes(self._out + self._h2.data_to_send()), bytearray()
+        return data
+
+    def discard(self) -> None:
+        self.take()
 
     # --- the peer's windows ---------------------------------------------------------------------------------------
 
@@ -172,8 +198,8 @@ class H2Core:
     def connection_window(self) -> int:
         return self._h2.outbound_flow_control_window
 
-    def stream_window(self, stream_id: int) -> int:
-        return self._h2.streams[stream_id].outbound_flow_control_window
+    def stream_window(self, lane: Http2Lane) -> int:
+        return self._h2.streams[lane.stream_id].outbound_flow_control_window
 
     @property
     def max_frame_size(self) -> int:
@@ -181,9 +207,13 @@ class H2Core:
 
     # --- house-keeping --------------------------------------------------------------------------------------------
 
+    @property
+    def records(self) -> int:
+        return len(self._h2.streams)
+
     def forget(self) -> None:
-        """A stream is over. h2 keeps a record of it until it counts its streams, which is let happen once in so many
-        endings that the cost of each stays constant and the records stay bounded."""
+        """h2 keeps a record of a stream until it counts its streams, which is let happen once in so many endings that
+        the cost of each stays constant and the records stay bounded."""
         self._ended += 1
         if self._ended >= max(64, len(self._h2.streams) // 2):
             self._ended = 0

@@ -34,6 +34,7 @@ class Http2Lane:
         "answer_induced",
         "call",
         "headers_seen",
+        "peer_window",
         "place",
         "state",
         "stream_id",
@@ -49,6 +50,8 @@ class Http2Lane:
         self.stream_id = 0
         self.state = StreamState.IDLE
         self.window = ReceiveWindow(window)
+        #: What the peer still takes: kept by the native core, unused by h2's.
+        self.peer_window = 0
         #: Bytes that it was credited before they were taken, and those by which unpacking has made its messages grow.
         self.advanced = 0
         self.unpacked = 0

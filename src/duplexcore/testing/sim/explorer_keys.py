@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from duplexcore.call.base import Call
 from duplexcore.call.framing import Run
+from duplexcore.http2.native_core import NativeCore
 
 from .sides import ORDINARY
 
@@ -69,26 +70,29 @@ def _engine(half: Half) -> Any:
         [getattr(engine, name) for name in own],
         engine._keepalive._asked,
         carrier.closed,
-        bytes(carrier._out),
-        (carrier._draining, carrier._highest_own_id, carrier._highest_peer_id, carrier._accept_up_to),
+        (carrier._draining, carrier._next_own_id, carrier._highest_peer_id, carrier._accept_up_to),
         (carrier._peer_last_id, carrier._gate.inside_frame, carrier.backlog, carrier.waiting),
         _core(carrier),
     )
 
 
 def _core(carrier: Any) -> Any:
-    h2 = carrier._core._h2
+    core = carrier._core
+    decoding = carrier._decoder._decoder.header_table.dynamic_entries
+    if isinstance(core, NativeCore):
+        windows = [(number, lane.peer_window) for number, lane in carrier._lanes.items()]
+        return b"".join(core._parts), windows, core._encoder.fingerprint_state(), decoding
+    h2 = core._h2
     streams = [
         (number, h2.streams[number].state_machine.state.name, h2.streams[number].outbound_flow_control_window)
         for number in carrier._lanes
     ]
     return (
-        bytes(h2._data_to_send),
-        carrier._core._left,
+        bytes(core._out + h2._data_to_send),
         h2.state_machine.state.name,
         streams,
-        h2.encoder.header_table.dynamic_entries,
-        carrier._decoder._decoder.header_table.dynamic_entries,
+        h2.encoder._fields.fingerprint_state(),
+        decoding,
     )
 
 

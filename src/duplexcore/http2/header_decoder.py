@@ -1,8 +1,6 @@
-"""HPACK, bounded: header blocks in and out (RFC 7541; SEC-6, MAL-2, MAL-3, MD-15)."""
+"""HPACK, bounded: header blocks that come (RFC 7541; SEC-6, MAL-2, MAL-3)."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import hpack
 
@@ -10,11 +8,9 @@ from ..config import Config, Limit
 from ..metadata import Field
 from ..status import ErrorCode
 from .faults import ConnectionFault, too_much
+from .settings import INITIAL_TABLE_SIZE
 
 __all__: list[str] = []
-
-#: The dynamic table of either direction as long as no SETTINGS say otherwise (RFC 9113 section 6.5.2): bytes.
-INITIAL_TABLE_SIZE = 4096
 
 
 class HeaderDecoder:
@@ -58,32 +54,3 @@ def size_updates(fragment: bytes) -> int:
             continued = fragment[at] >= 0x80
             at += 1
     return count
-
-
-class HeaderEncoder(hpack.Encoder):
-    """h2's encoder with a bound: whatever table the peer offers, ours is at most ``most`` bytes (H2-10)."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self._most = most
-        if most < INITIAL_TABLE_SIZE:
-            self.header_table_size = most
-
-    @property
-    def header_table_size(self) -> int:
-        return int(self.header_table.maxsize)
-
-    @header_table_size.setter
-    def header_table_size(self, value: int) -> None:
-        waiting = self.header_table.resized  # a change that the next block has to announce
-        self.header_table.maxsize = min(value, self._most)
-        if self.header_table.resized:
-            changes = [*self.table_size_changes, self.header_table.maxsize]
-            # The smallest and the last are what a block has to announce (RFC 7541 section 4.2).
-            self.table_size_changes = [min(changes), changes[-1]] if len(changes) > 1 else changes
-        self.header_table.resized |= waiting
-
-
-def marked(fields: Iterable[Field], sensitive: frozenset[bytes]) -> list[Field]:
-    """The same fields, those with sensitive names marked as never to be indexed."""
-    return [hpack.NeverIndexedHeaderTuple(*field) if field[0] in sensitive else field for field in fields]

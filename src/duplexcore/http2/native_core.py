@@ -1,0 +1,147 @@
+"""Our own HTTP/2 below the carrier: frames, windows and settings, without a state that the lanes have already."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final
+
+from ..config import Config
+from ..metadata import Field
+from ..status import ErrorCode
+from . import frames
+from .faults import ConnectionFault
+from .frames import ACK, END_HEADERS, END_STREAM, MAX_ID, FrameType, SettingId
+from .header_encoder import FieldEncoder
+from .header_rules import Kind
+from .settings import INITIAL_FRAME_SIZE, INITIAL_WINDOW, own_settings
+
+if TYPE_CHECKING:
+    from .lane import Http2Lane
+
+__all__: list[str] = []
+
+#: The length of a frame's payload in two parts, its type, its flags, its stream.
+_HEAD: Final = struct.Struct(">BHBBL")
+_SETTINGS_ACK: Final = frames.write_frame(FrameType.SETTINGS, ACK, 0)
+
+
+class NativeCore:
+    """See `Core`. A stream's window is kept in its lane, ``peer_window``; nothing else of a stream is needed here."""
+
+    __slots__ = ("_encoder", "_initial_window", "_parts", "connection_window", "max_frame_size", "pending")
+
+    def __init__(self, config: Config, *, client: bool) -> None:
+        self._encoder = FieldEncoder(config)
+        self._initial_window = INITIAL_WINDOW
+        self.connection_window = INITIAL_WINDOW
+        self.max_frame_size = INITIAL_FRAME_SIZE
+        self._parts: list[bytes] = []  # what is to be sent, not joined yet,
+        self.pending = 0  # and its size
+        self.write((frames.PREFACE if client else b"") + frames.settings(own_settings(config)))
+
+    # --- in -------------------------------------------------------------------------------------------------------
+
+    def settings(self, values: dict[int, int], lanes: Collection[Http2Lane]) -> None:
+        self.max_frame_size = values.get(SettingId.MAX_FRAME_SIZE, self.max_frame_size)
+        if SettingId.HEADER_TABLE_SIZE in values:
+            self._encoder.header_table_size = values[SettingId.HEADER_TABLE_SIZE]
+        if SettingId.INITIAL_WINDOW_SIZE in values:
+            change = values[SettingId.INITIAL_WINDOW_SIZE] - self._initial_window
+            self._initial_window += change
+            for lane in lanes:
+                lane.peer_window += change
+                if lane.peer_window > MAX_ID:
+                    text = f"SETTINGS_INITIAL_WINDOW_SIZE takes the window of stream {lane.stream_id} above its limit"
+                    raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text)
+        self.write(_SETTINGS_ACK)
+
+    def settings_acked(self) -> None:
+        """What we have set holds from the start."""
+
+    def ping(self, payload: bytes) -> None:
+        self.write(frames.write_frame(FrameType.PING, ACK, 0, payload))
+
+    def opened(self, lane: Http2Lane) -> None:
+        lane.peer_window = self._initial_window
+
+    def headers(self, lane: Http2Lane, kind: Kind, *, end: bool) -> None:
+        """The lane knows what it has to."""
+
+    def end(self, lane: Http2Lane) -> None:
+        """As above."""
+
+    def reset(self, lane: Http2Lane) -> None:
+        """As above."""
+
+    def window_update(self, lane: Http2Lane | None, increment: int) -> None:
+        if lane is None:
+            self.connection_window += increment
+        else:
+            lane.peer_window += increment
+
+    # --- out ------------------------------------------------------------------------------------------------------
+
+    def send_headers(self, lane: Http2Lane, fields: Sequence[Field], *, end: bool) -> None:
+        block, most = self._encoder.encode(fields), self.max_frame_size
+        flags = END_STREAM if end else 0
+        if len(block) <= most:
+            self._frame(FrameType.HEADERS, flags | END_HEADERS, lane.stream_id, block)
+            return
+        self._frame(FrameType.HEADERS, flags, lane.stream_id, block[:most])
+        for at in range(most, len(block), most):
+            last = END_HEADERS if at + most >= len(block) else 0
+            self._frame(FrameType.CONTINUATION, last, lane.stream_id, block[at : at + most])
+
+    def send_data(self, lane: Http2Lane, payload: bytes, *, end: bool) -> None:
+        self.connection_window -= len(payload)
+        lane.peer_window -= len(payload)
+        self._frame(FrameType.DATA, END_STREAM if end else 0, lane.stream_id, payload)
+
+    def send_reset(self, lane: Http2Lane, code: ErrorCode) -> None:
+        self._frame(FrameType.RST_STREAM, 0, lane.stream_id, code.to_bytes(4, "big"))
+
+    def send_ping(self, payload: bytes) -> None:
+        self._frame(FrameType.PING, 0, 0, payload)
+
+    def write(self, frame: bytes) -> None:
+        self._parts.append(frame)
+        self.pending += len(frame)
+
+    def _frame(self, type_: int, flags: int, stream_id: int, payload: bytes) -> None:
+        size = len(payload)
+        self._parts += (_HEAD.pack(size >> 16, size & 0xFFFF, type_, flags, stream_id), payload)
+        self.pending += 9 + size
+
+    def take(self) -> bytes:
+        data = b"".join(self._parts)
+        self.discard()
+        return data
+
+    def discard(self) -> None:
+        self._parts.clear()
+        self.pending = 0
+
+    # --- windows --------------------------------------------------------------------------------------------------
+
+    def stream_window(self, lane: Http2Lane) -> int:
+        return lane.peer_window
+
+    # --- house-keeping --------------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+    @property
+    def records(self) -> int:
+        return 0
+
+    def fingerprint_state(self) -> object:
+        """What is to be sent counts, not in how many parts it lies."""
+        return (
+            self._encoder.fingerprint_state(),
+            self._initial_window,
+            self.connection_window,
+            self.max_frame_size,
+            b"".join(self._parts),
+        )
