@@ -4,15 +4,15 @@ python scripts/mutants.py --sample 300 --seed 0             so many mutants, tak
 python scripts/mutants.py --rooms call,connection           of these rooms only
 python scripts/mutants.py --python .venv/bin/python         with what the tests run (this script needs cosmic-ray)
 
-Each worker has a copy of the tree below .build/mutants, so the tree itself is never changed. A run that was stopped
-goes on where it was when it is started again with the same arguments on the same code. Each mutant is judged by
-scripts/judge_mutant.py: by the simulator's properties, and by the engine's own tests if those notice nothing.
+The tree is copied to .build/mutants and never changed: scripts/judge_mutant.py replaces the text of a module as it is
+imported. A run that was stopped goes on where it was when it is started again with the same arguments on the same code.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import hashlib
 import json
 import os
@@ -23,7 +23,6 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,8 @@ STATE = ROOT / ".build" / "mutants"
 ROOMS = ("call", "http2", "connection", "rpc", "vocabulary")
 #: What the tests need of the tree.
 TREE = ("src", "transports", "tests", "docs", "scripts", "examples", "protos", "pyproject.toml", "README.md")
-#: A mutant that is judged longer has hung: seconds.
-TIMEOUT = 600.0
+#: What is judged, and by what it was noticed: a line of JSON each.
+MUTANTS, RESULTS = "mutants.jsonl", "results.jsonl"
 
 
 def modules(rooms: Iterable[str]) -> list[Path]:
@@ -75,113 +74,143 @@ def all_mutants(rooms: Sequence[str]) -> list[Any]:
     return sorted(found, key=lambda one: (str(one.module_path), one.operator_name, one.occurrence))
 
 
-def prepare(options: argparse.Namespace) -> None:
-    """A copy and a session for each worker, unless those of the same run are there."""
-    from cosmic_ray.work_db import use_db  # type: ignore[import-not-found]  # noqa: PLC0415
-    from cosmic_ray.work_item import WorkItem  # type: ignore[import-not-found]  # noqa: PLC0415
+def statement_at(tree: ast.Module, line: int) -> tuple[int, int]:
+    """The first and the last line of the smallest statement there; of a compound one, without its body."""
+    first = last = line
+    for node in ast.walk(tree):  # outer ones come first
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno):
+            body = getattr(node, "body", None)
+            end = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+            if line <= max(end, node.lineno):
+                first, last = node.lineno, max(end, node.lineno)
+    return first, last
 
+
+def is_imported(tree: ast.Module, line: int) -> bool:
+    """Whether what stands there is run as the module is imported: in no body of a function."""
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return not any(body[0].lineno <= line <= (body[-1].end_lineno or 0) for body in bodies)
+
+
+def changed(before: str, after: str) -> list[str]:
+    """The lines that differ, as in a diff."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+    return [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+
+
+def drawn(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The sample: each mutant with its place, and with the text of its module."""
+    from cosmic_ray.mutating import mutate_code  # type: ignore[import-not-found]  # noqa: PLC0415
+    from cosmic_ray.plugins import get_operator  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    mutants = all_mutants(options.rooms)
+    sample = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))  # noqa: S311
+    print(f"{len(sample)} of {len(mutants)} mutants")
+    found = []
+    for number, one in enumerate(sample):
+        before = Path(one.module_path).read_text(encoding="utf-8")
+        after = mutate_code(before, get_operator(one.operator_name)(**one.operator_args), one.occurrence)
+        tree = ast.parse(before)
+        first, last = statement_at(tree, one.start_pos[0])
+        found.append(
+            {
+                "id": number,
+                "module": str(one.module_path),
+                "line": one.start_pos[0],
+                "operator": one.operator_name.removeprefix("core/"),
+                "first": first,
+                "last": last,
+                "imported": is_imported(tree, one.start_pos[0]),
+                "text": after,
+                "changed": changed(before, after),
+            }
+        )
+    return found
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """A copy of the tree, and the sample, unless those of the same run are there."""
     digest = hashlib.sha256()
     for folder in ("src", "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             digest.update(path.read_bytes())
-    run = {name: getattr(options, name) for name in ("sample", "seed", "rooms", "quick", "workers")}
+    run = {name: getattr(options, name) for name in ("sample", "seed", "rooms")}
     same = json.dumps(run | {"code": digest.hexdigest()})
     mark = STATE / "run.json"
     if mark.exists() and mark.read_text() == same:
         print("going on where the last run stopped (remove .build/mutants to begin again)")
-        for worker in range(options.workers):  # a run that was killed leaves its last mutant there
-            shutil.copytree(ROOT / "src", STATE / str(worker) / "src", dirs_exist_ok=True)
         return
     shutil.rmtree(STATE, ignore_errors=True)
-    mutants = all_mutants(options.rooms)
-    sample = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))  # noqa: S311
-    print(f"{len(sample)} of {len(mutants)} mutants")
+    tree = STATE / "tree"
+    tree.mkdir(parents=True)
+    for name in TREE:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, tree / name)
+    lines = [json.dumps(one) for one in drawn(options)]
     for worker in range(options.workers):
-        tree = STATE / str(worker)
-        for name in TREE:
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-            tree.mkdir(parents=True, exist_ok=True)
-            copy(ROOT / name, tree / name)
-        with use_db(tree / "session.sqlite") as session:
-            session.add_work_items(
-                WorkItem.single(f"{number:05}", one)
-                for number, one in enumerate(sample)
-                if number % options.workers == worker
-            )
-        judge = f"{options.python.absolute()} scripts/judge_mutant.py"
-        tests = " ".join(f"tests/{room}" for room in [*options.rooms, *(set(ROOMS) - set(options.rooms))])
-        tests = f"--quick {tests}" if options.quick else tests
-        (tree / "command").write_text(f"{judge} {tests}", encoding="utf-8")
+        own = lines[worker :: options.workers]
+        (STATE / f"{worker}.{MUTANTS}").write_text("\n".join(own) + "\n", encoding="utf-8")
     mark.write_text(same)
 
 
-def work(minutes: float) -> None:
-    """What a worker does in its copy: one mutant after the other, until all are judged or the time is over."""
-    from cosmic_ray.mutating import mutate_and_test  # type: ignore[import-not-found]  # noqa: PLC0415
-    from cosmic_ray.work_db import use_db  # noqa: PLC0415
-
+def execute(python: Path, minutes: float) -> None:
+    """Measures once which tests reach which lines; then all judges at once, until all is judged or the time is over."""
+    command = [str(python.absolute()), "scripts/judge_mutant.py", str(STATE / "reach.json")]
+    tree = STATE / "tree"
+    if not (STATE / "reach.json").exists():
+        print("which tests reach which lines?", flush=True)
+        subprocess.run(command, cwd=tree, check=True, stdout=subprocess.DEVNULL)
     ends = time.monotonic() + 60 * minutes
-    command = Path("command").read_text(encoding="utf-8")
-    with use_db("session.sqlite") as session:
-        for item in sorted(session.pending_work_items, key=lambda item: item.job_id):
-            if time.monotonic() > ends:
-                break
-            session.set_result(item.job_id, mutate_and_test(item.mutations, command, TIMEOUT))
-
-
-def execute(workers: int, minutes: float) -> None:
-    """All workers at once."""
-    from cosmic_ray.work_db import use_db  # noqa: PLC0415
-
-    with ExitStack() as stack:
-        running = []
-        for worker in range(workers):
-            command = [sys.executable, str(ROOT / "scripts" / "mutants.py"), "--work", "--minutes", str(minutes)]
-            one = subprocess.Popen(command, cwd=STATE / str(worker))
-            running.append(one)
-            stack.callback(one.wait)
-        shown = None
-        while any(one.poll() is None for one in running):
+    shares = sorted(STATE.glob(f"*.{MUTANTS}"))
+    judges = [
+        subprocess.Popen([*command, str(share), str(share).replace(MUTANTS, RESULTS)], cwd=tree) for share in shares
+    ]
+    total, shown = sum(len(share.read_text(encoding="utf-8").splitlines()) for share in shares), -1
+    try:
+        while any(judge.poll() is None for judge in judges) and time.monotonic() < ends:
             time.sleep(2)
-            done = total = 0
-            for worker in range(workers):
-                with use_db(STATE / str(worker) / "session.sqlite") as session:
-                    done, total = done + session.num_results, total + session.num_work_items
-            if done != shown:
+            if (done := len(results())) != shown:
                 print(f"{done} of {total}", flush=True)
                 shown = done
+    finally:
+        for judge in judges:
+            judge.terminate()
+            judge.wait()
 
 
-def report(workers: int) -> None:
+def results() -> dict[int, dict[str, Any]]:
+    """What has been judged so far."""
+    lines = [line for path in STATE.glob(f"*.{RESULTS}") for line in path.read_text().splitlines()]
+    return {one["id"]: one for one in map(json.loads, lines)}
+
+
+def report() -> None:
     """The scores by module and by room, then the survivors."""
-    from cosmic_ray.work_db import use_db  # noqa: PLC0415
-
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    judged = results()
+    paths = sorted(STATE.glob(f"*.{MUTANTS}"))
+    mutants = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    counts: dict[str, Counter[str | None]] = defaultdict(Counter)
     survivors = []
-    for worker in range(workers):
-        with use_db(STATE / str(worker) / "session.sqlite") as session:
-            for item, result in session.completed_work_items:
-                mutation = item.mutations[0]
-                killer = "survived"
-                if result.is_killed:
-                    killer = "properties" if "killed by properties" in (result.output or "") else "tests"
-                else:
-                    survivors.append((str(mutation.module_path), mutation, result.diff or ""))
-                module = Path(mutation.module_path)
-                name = module.relative_to("src/duplexcore").as_posix()
-                for of in (name, f"{room_of(module)} (all)", "the engine (all)"):
-                    counts[of][killer] += 1
+    for mutant in sorted(mutants, key=lambda one: (one["module"], one["line"])):
+        if mutant["id"] not in judged:
+            continue
+        killer = judged[mutant["id"]]["killer"]
+        if killer is None:
+            survivors.append(mutant)
+        module = Path(mutant["module"])
+        name = module.relative_to("src/duplexcore").as_posix()
+        for of in (name, f"{room_of(module)} (all)", "the engine (all)"):
+            counts[of][killer] += 1
     print("\n| module | mutants | killed by the properties alone | by properties and tests |")
     print("| --- | --- | --- | --- |")
     for name, killed in sorted(counts.items(), key=lambda pair: ("(all)" in pair[0], pair[0])):
         total = killed.total()
-        alone, both = killed["properties"], killed["properties"] + killed["tests"]
+        alone, both = killed["simulator"] + killed["property tests"], total - killed[None]
         print(f"| {name} | {total} | {alone} ({alone / total:.0%}) | {both} ({both / total:.0%}) |")
     print(f"\n{len(survivors)} survived" + (":" if survivors else ""))
-    for name, mutation, diff in sorted(survivors, key=lambda one: (one[0], one[1].start_pos)):
-        print(f"\n{name}:{mutation.start_pos[0]} {mutation.operator_name}")
-        changed = [line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
-        print("\n".join(f"    {line}" for line in changed))
+    for one in survivors:
+        print(f"\n{one['module']}:{one['line']} {one['operator']}")
+        print("\n".join(f"    {line}" for line in one["changed"]))
 
 
 def main() -> int:
@@ -189,17 +218,10 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=60, help="how many mutants (60)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (0)")
     parser.add_argument("--rooms", default=",".join(ROOMS), help=f"of {', '.join(ROOMS)}, with commas between (all)")
-    parser.add_argument(
-        "--quick", action="store_true", help="without the exhaustive tests, which take most of the time"
-    )
     parser.add_argument("--workers", type=int, default=2, help="how many at once (2)")
-    parser.add_argument("--minutes", type=float, default=20.0, help="begin no mutant after so many (20)")
-    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--minutes", type=float, default=20.0, help="stop after so many (20)")
     parser.add_argument("--python", type=Path, default=ROOT / ".venv" / "bin" / "python", help="to run the tests with")
     options = parser.parse_args()
-    if options.work:
-        work(options.minutes)
-        return 0
     options.rooms = options.rooms.split(",")
     if unknown := set(options.rooms) - set(ROOMS):
         parser.error(f"no such room: {', '.join(sorted(unknown))}; there are {', '.join(ROOMS)}")
@@ -211,8 +233,8 @@ def main() -> int:
         parser.error("cosmic-ray is not installed here: use `make mutants`, which has an environment for it")
     os.chdir(ROOT)
     prepare(options)
-    execute(options.workers, options.minutes)
-    report(options.workers)
+    execute(options.python, options.minutes)
+    report()
     return 0
 
 
