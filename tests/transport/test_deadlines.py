@@ -13,6 +13,9 @@ from duplexcore import RpcError, StatusCode
 from duplexcore_anyio import Channel, DuplexServerCall, Router, ServerContext, connect, serve
 from tests.support.transport import HELLO, TALK, Tape, echo, four_kinds, joined, over_tcp
 
+#: The test's own bound is a scope that its calls see.
+in_a_scope = pytest.mark.parametrize("backend", ["asyncio", "asyncio+stream", "trio"])
+
 
 class Forever:
     """A handler that notes what it knows of its deadline, then waits for it."""
@@ -93,7 +96,8 @@ async def test_the_deadline_of_a_scope_becomes_the_calls() -> None:
     assert remaining[3:] == [None, 200]
 
 
-async def test_a_channel_can_leave_scopes_out() -> None:
+@in_a_scope
+async def test_a_channel_can_leave_scopes_out(backend: str) -> None:
     async with joined(four_kinds(), inherit_deadline=False) as channel:
         async with channel.duplex(TALK) as call:
             assert call.deadline is None
@@ -137,7 +141,8 @@ async def test_a_cancelled_scope_starts_no_call() -> None:
 
 
 @pytest.mark.req("DEAD-7", "DEAD-8")
-async def test_a_deadline_travels_through_handlers() -> None:
+@in_a_scope
+async def test_a_deadline_travels_through_handlers(backend: str) -> None:
     """client -> middle -> back: what is left of the time arrives at the last one."""
     left: list[float | None] = []
 

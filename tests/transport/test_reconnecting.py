@@ -283,14 +283,19 @@ async def test_closing_in_the_moment_in_which_it_is_ready(caplog: pytest.LogCapt
         def __call__(self, direction: str, frame: Frame) -> None:
             if self.armed and (direction, frame.type) == ("in", FrameType.SETTINGS):
                 self.armed = False
-                tasks.start_soon(channel.aclose)
+                settings.set()
 
-    observer = CloseAtSettings()
+    async def close() -> None:
+        await settings.wait()
+        await channel.aclose()
+
+    observer, settings = CloseAtSettings(), anyio.Event()
     async with anyio.create_task_group() as tasks, serve(four_kinds(), "127.0.0.1:0") as first:
         address = first.addresses[0]
         async with connect(address, observer=observer) as channel:
             await first.stop()
             await channel.wait_for_state_change(READY)
+            tasks.start_soon(close)
             async with serve(four_kinds(), address):
                 observer.armed = True
                 with pytest.raises(RpcError) as caught:

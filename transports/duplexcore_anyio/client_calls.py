@@ -102,19 +102,27 @@ class _Call:
         return self._core.time_remaining()
 
 
+class _NotEntered:
+    """Stands for the reader and the writer of a call until it has started."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name) if name.startswith("__") else RuntimeError(NOT_ENTERED)
+
+
+_NOT_ENTERED: Any = _NotEntered()
+
+
 class _Receiving(_Call, ObjectReceiveStream[Resp], Generic[Resp]):
     """A call with a stream of responses."""
 
     #: The responses, as an object of its own.
-    reader: CallReader[Resp]
+    reader: CallReader[Resp] = _NOT_ENTERED
 
     async def receive(self) -> Resp:
         """See `CallReader.receive`."""
-        self._core  # noqa: B018 - says so when the call was not entered
         return await self.reader.receive()
 
     async def __anext__(self) -> Resp:
-        self._core  # noqa: B018
         return await self.reader.__anext__()
 
 
@@ -122,21 +130,18 @@ class _Sending(_Call, ObjectSendStream[Req], Generic[Req]):
     """A call with a stream of requests."""
 
     #: The requests, as an object of its own.
-    writer: RequestWriter[Req]
+    writer: RequestWriter[Req] = _NOT_ENTERED
 
     async def send(self, item: Req, *, compress: bool | None = None) -> None:
         """See `CallWriter.send`."""
-        self._core  # noqa: B018
         await self.writer.send(item, compress=compress)
 
     async def send_all(self, source: Iterable[Req] | AsyncIterable[Req]) -> None:
         """See `CallWriter.send_all`."""
-        self._core  # noqa: B018
         await self.writer.send_all(source)
 
     async def send_eof(self) -> None:
         """See `RequestWriter.send_eof`."""
-        self._core  # noqa: B018
         await self.writer.send_eof()
 
 

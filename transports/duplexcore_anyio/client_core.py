@@ -86,7 +86,7 @@ class ClientCore(CallCore[ClientCall]):
     def end_writing(self) -> None:
         self.said_all = True
         self.engine.half_close()
-        self._writable.wake()  # who waits for room waits in vain
+        self.on_writable()  # who waits for room waits in vain
         self.driver.wake_writer()
 
     def cancel(self, message: str = "cancelled by the client") -> None:

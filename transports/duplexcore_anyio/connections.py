@@ -19,6 +19,7 @@ from .errors import ConnectError, ConnectTimeoutError
 from .keeper import LOGGER, Keeper, shown
 from .lobby import ClosedDoor, Lobby
 from .race import Address, first_ready
+from .waiting import clock, waiters
 
 __all__ = ["Connections"]
 
@@ -50,6 +51,8 @@ class Connections:
         self._all: set[Driver[ClientConnection]] = set()  # until their streams are closed
         self._lobby = Lobby(config, peer=dialer.name)
         self._refusing: Keeper[ClientConnection] | None = None  # where calls end at once, when they do
+        self._now = clock()
+        self._wanted = waiters()()  # a connection is, by whomever: the driver's callbacks can start no task
         self._tasks: TaskGroup | None = None
         self._connecting: anyio.CancelScope | None = None  # the task that connects, while there is one
         self._connected_at = -math.inf
@@ -62,12 +65,13 @@ class Connections:
         self._tasks = tasks
         self._lobby.start(tasks)
         self._turn(ChannelTurn.WANTED)
-        deadline = anyio.current_time() + self._timeout
+        deadline = self._now() + self._timeout
         try:
             self._connected(await self._attempt(deadline, self._timeout))
         except BaseException:
             await self.aclose()
             raise
+        tasks.start_soon(self._connect_when_wanted, name="duplexcore connect")
 
     def place(self, *, wait_for_ready: bool) -> Keeper[ClientConnection]:
         """Where a call starts now. One that must not wait for a failed server ends there at once (CHAN-6)."""
@@ -78,9 +82,7 @@ class Connections:
             self._lost(current)
         if self.state is ChannelState.IDLE:
             self._turn(ChannelTurn.WANTED)
-            assert self._tasks is not None
-            self._connecting = anyio.CancelScope()
-            self._tasks.start_soon(self._connect, self._connecting, name="duplexcore connect")
+            self._wanted.wake()
         if self._refusing is not None and (self.state is ChannelState.SHUTDOWN or not wait_for_ready):
             return self._refusing
         return self._lobby
@@ -109,6 +111,7 @@ class Connections:
         self._turn(ChannelTurn.CLOSE)
         if self._connecting is not None:
             self._connecting.cancel()
+        self._wanted.wake()
         self._current = None
         self._lobby.close()
         self._refusing = self._lobby
@@ -156,6 +159,9 @@ class Connections:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    def _is_over(self) -> bool:
+        return self.state is ChannelState.SHUTDOWN
+
     def _turn(self, turn: ChannelTurn) -> None:
         before, self.state = self.state, CHANNEL[self.state, turn]
         if self.state is not before:
@@ -167,7 +173,7 @@ class Connections:
         if driver is not self._current:
             return
         if self._dialer.again:
-            short = anyio.current_time() - self._connected_at < SHORT_LIFE
+            short = self._now() - self._connected_at < SHORT_LIFE
             self._short_lives = self._short_lives + 1 if short else 0
             self._turn(ChannelTurn.LOST)
         else:
@@ -192,14 +198,21 @@ class Connections:
             self._config.keepalive_time,
         )
 
-    async def _connect(self, scope: anyio.CancelScope) -> None:
+    async def _connect_when_wanted(self) -> None:
+        while not self._is_over():
+            if self.state is ChannelState.CONNECTING:
+                await self._connect()
+            else:
+                await self._wanted.wait()
+
+    async def _connect(self) -> None:
         """Until there is a connection, or none is wanted any more."""
-        with scope:
+        with anyio.CancelScope() as self._connecting:
             if self._short_lives > 1:  # the server closes what it accepts, again and again
                 await anyio.sleep_until(self._connected_at + self._backoff.delay(self._short_lives - 2))
             failures = 0
             while True:
-                began, delay = anyio.current_time(), self._backoff.delay(failures)
+                began, delay = self._now(), self._backoff.delay(failures)
                 timeout = max(delay, self._timeout)
                 try:
                     driver = await self._attempt(began + timeout, timeout)
@@ -211,7 +224,7 @@ class Connections:
                 else:
                     self._connected(driver)
                     return
-                if self.state is ChannelState.SHUTDOWN:  # closed in the moment in which it failed
+                if self._is_over():  # closed in the moment in which it failed
                     return
                 self._failed(reason)
                 failures += 1
@@ -241,11 +254,11 @@ class Connections:
         return await first_ready(addresses, one)
 
     def _connected(self, driver: Driver[ClientConnection]) -> None:
-        if self.state is ChannelState.SHUTDOWN:  # closed in the moment in which it was ready
+        if self._is_over():  # closed in the moment in which it was ready
             driver.close()
             return
         self._connecting = None
-        self._connected_at = anyio.current_time()
+        self._connected_at = self._now()
         self._current, self._refusing = driver, None
         self._turn(ChannelTurn.CONNECTED)
         if driver.engine.state is not ConnectionState.READY:  # its server left at once: nobody was told of that

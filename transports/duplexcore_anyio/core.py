@@ -31,6 +31,7 @@ class CallCore(Generic[EngineCallT]):
         "_watchers",
         "_writable",
         "_writing",
+        "compress_next",
         "driver",
         "engine",
         "left",
@@ -44,9 +45,11 @@ class CallCore(Generic[EngineCallT]):
         self.left = False
         #: This side has said that it sends no more messages.
         self.said_all = False
-        self._readable = driver.new_waiter()
-        self._writable = driver.new_waiter()
-        self._watchers: set[Waiter] = set()
+        #: How the next message is packed, where it was said before there was one (see `CallWriter.send`).
+        self.compress_next: bool | None = None
+        self._readable: Waiter | None = None  # made when a task waits for the first time, as the others
+        self._writable: Waiter | None = None
+        self._watchers: set[Waiter] | None = None
         self._reading = False
         self._writing = False
         self._turn = TURN
@@ -55,15 +58,18 @@ class CallCore(Generic[EngineCallT]):
     # --- heard from the driver --------------------------------------------------------------------------------------
 
     def on_readable(self) -> None:
-        self._readable.wake()
-        for watcher in self._watchers:
-            watcher.wake()
+        if (waiter := self._readable) is not None:
+            waiter.wake()
+        if self._watchers:
+            for watcher in self._watchers:
+                watcher.wake()
         if self.engine.ended is not None:
-            self._writable.wake()
+            self.on_writable()
             self.on_end()
 
     def on_writable(self) -> None:
-        self._writable.wake()
+        if (waiter := self._writable) is not None:
+            waiter.wake()
 
     def on_end(self) -> None:
         """The call has ended."""
@@ -79,19 +85,20 @@ class CallCore(Generic[EngineCallT]):
         engine = self.engine
         self._turn -= 1
         if self._turn < 0:
-            self._turn = TURN
             self._reading = True
             try:
-                await anyio.lowlevel.checkpoint()
+                await self._pass_turn()
             finally:
                 self._reading = False
         while (message := engine.take_message()) is None:
             if engine.receive_state >= Receive.CLOSED:
                 return None
             self.driver.wake_writer()  # credit for a message that is larger than the window
+            if (waiter := self._readable) is None:
+                waiter = self._readable = self.driver.new_waiter()
             self._reading = True
             try:
-                await self._readable.wait()
+                await waiter.wait()
             finally:
                 self._reading = False
             if self.left:
@@ -109,28 +116,35 @@ class CallCore(Generic[EngineCallT]):
             raise anyio.BusyResourceError("sending to")
         engine = self.engine
         self._turn -= 1
-        if self._turn < 0:
-            self._turn = TURN
+        if self._turn < 0 or not engine.writable:
             self._writing = True
             try:
-                await anyio.lowlevel.checkpoint()
-            finally:
-                self._writing = False
-        while not engine.writable:
-            if engine.ended is not None or self.left or self.said_all:
-                break
-            self._writing = True
-            try:
-                await self._writable.wait()
+                await self._room()
             finally:
                 self._writing = False
         if self.left:
             raise self.closed_error()
         if self.said_all:
             raise anyio.ClosedResourceError("this side has said that it sends no more messages")
+        if compress is None:
+            compress, self.compress_next = self.compress_next, None
         if not engine.send_message(payload, compress=compress):
             await self.refuse()
         self.driver.wake_writer()
+
+    async def _room(self) -> None:
+        """Until a message may be offered, or never will be."""
+        if self._turn < 0:
+            await self._pass_turn()
+        while not self.engine.writable and self.engine.ended is None and not self.left and not self.said_all:
+            if (waiter := self._writable) is None:
+                waiter = self._writable = self.driver.new_waiter()
+            await waiter.wait()
+
+    async def _pass_turn(self) -> None:
+        """The other tasks have theirs."""
+        self._turn = TURN
+        await anyio.lowlevel.checkpoint()
 
     @property
     def busy_writing(self) -> bool:
@@ -140,17 +154,19 @@ class CallCore(Generic[EngineCallT]):
     async def changed(self) -> None:
         """Until something has come: the initial metadata or the end; spurious otherwise."""
         watcher = self.driver.new_waiter()
-        self._watchers.add(watcher)
+        watchers = self._watchers = self._watchers or set()
+        watchers.add(watcher)
         try:
             await watcher.wait()
         finally:
-            self._watchers.discard(watcher)
+            watchers.discard(watcher)
 
     def leave(self) -> None:
         """This side is done with the call: whoever waits for it is told."""
         self.left = True
-        self._readable.wake()
-        self._writable.wake()
+        if (waiter := self._readable) is not None:
+            waiter.wake()
+        self.on_writable()
 
     # --- what each side says to misuse and to an end ------------------------------------------------------------------
 

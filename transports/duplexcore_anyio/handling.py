@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -24,9 +25,12 @@ NO_METADATA = Metadata()
 
 async def run_handler(core: ServerCore, registered: Registered) -> None:
     """Runs the handler in its scope, then says how the call ended; never raises but to be cancelled from outside."""
+    engine = core.engine
     outcome: tuple[Status, Metadata] | None = None
     try:
-        with core.scope:
+        with anyio.CancelScope(deadline=math.inf if engine.deadline is None else engine.deadline) as core.scope:
+            if engine.ended is not None:  # before the task ran
+                core.scope.cancel()
             outcome = await _outcome(core, registered)
     finally:
         core.leave()
@@ -50,7 +54,7 @@ async def _outcome(core: ServerCore, registered: Registered) -> tuple[Status, Me
 def _finish(core: ServerCore, outcome: tuple[Status, Metadata] | None) -> None:
     """``outcome`` None: the handler was cancelled."""
     engine = core.engine
-    if outcome is None and core.scope.cancelled_caught:
+    if outcome is None and core.scope is not None and core.scope.cancelled_caught:
         core.driver.tick(engine.deadline)  # its scope may be ahead of the engine's timer by a moment
     status, metadata = outcome or (Status(StatusCode.UNAVAILABLE, "the server is shutting down"), NO_METADATA)
     try:

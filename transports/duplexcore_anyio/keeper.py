@@ -59,15 +59,14 @@ class Keeper(Generic[EngineT]):
     def _pass_on(self, engine: EngineT) -> None:
         """The engine's events, to whom they concern."""
         while (event := engine.next_event()) is not None:
-            match event:
-                case CallReadable(call):
-                    if call.context is not None:
-                        call.context.on_readable()
-                case CallWritable(call):
-                    if call.context is not None:
-                        call.context.on_writable()
-                case _:
-                    self._on_turn(event)
+            if isinstance(event, CallReadable):  # by far the most
+                if (core := event.call.context) is not None:
+                    core.on_readable()
+            elif isinstance(event, CallWritable):
+                if (core := event.call.context) is not None:
+                    core.on_writable()
+            else:
+                self._on_turn(event)
 
     def _on_turn(self, event: ConnectionEvent) -> None:
         """An event of the connection itself."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import anyio
 from anyio.abc import TaskGroup
 
 from duplexcore import ClientConfig, ClientConnection
 
 from .keeper import Keeper
+from .waiting import clock
 
 __all__ = ["Lobby"]
 
@@ -24,7 +24,7 @@ class Lobby(Keeper[ClientConnection]):
         super().__init__(self._fresh(), peer=peer)
 
     def _fresh(self) -> ClientConnection:
-        return ClientConnection(self._config, now=anyio.current_time())
+        return ClientConnection(self._config, now=clock()())
 
     def start(self, tasks: TaskGroup) -> None:
         """Keeps time, until `close`."""
@@ -36,13 +36,13 @@ class Lobby(Keeper[ClientConnection]):
     def clear(self, reason: str) -> None:
         """Lets every call go, in order: to wherever it can be started again, or to its end with ``reason``."""
         old, self.engine = self.engine, self._fresh()
-        old.transport_failed(reason, anyio.current_time())
+        old.transport_failed(reason, self.now())
         self._pass_on(old)
         self.settle()
 
     def close(self) -> None:
         """Cancels every call, and takes no more."""
-        now = anyio.current_time()
+        now = self.now()
         self.engine.shutdown(deadline=now)
         self.engine.handle_timeout(now)
         self.settle()
@@ -53,8 +53,8 @@ class ClosedDoor(Keeper[ClientConnection]):
     """Where a call ends at once, with ``reason``, as one that never left."""
 
     def __init__(self, config: ClientConfig, *, peer: str, reason: str) -> None:
-        super().__init__(ClientConnection(config, now=anyio.current_time()), peer=peer)
-        self.engine.transport_failed(reason, anyio.current_time())
+        super().__init__(ClientConnection(config, now=clock()()), peer=peer)
+        self.engine.transport_failed(reason, self.now())
 
     def wake_writer(self) -> None:
         """Nothing is written here."""

@@ -27,24 +27,18 @@ Resp = TypeVar("Resp")
 class ServerCore(CallCore[ServerCall]):
     """One call that a client has opened, and the scope that its handler runs in."""
 
-    __slots__ = ("compress_next", "scope", "shutting_down", "trailing_metadata")
+    __slots__ = ("scope", "shutting_down", "trailing_metadata")
 
     def __init__(self, engine: ServerCall, driver: Keeper[Any], shutting_down: anyio.Event) -> None:
         super().__init__(engine, driver)
         #: Set when the server stops, with grace or without.
         self.shutting_down = shutting_down
-        deadline = engine.deadline
-        self.scope = anyio.CancelScope() if deadline is None else anyio.CancelScope(deadline=deadline)
+        #: Cancelled when the call ends before its handler; made with its task.
+        self.scope: anyio.CancelScope | None = None
         self.trailing_metadata = Metadata()
-        self.compress_next: bool | None = None
-
-    async def offer(self, payload: bytes, compress: bool | None = None) -> None:
-        if compress is None:
-            compress, self.compress_next = self.compress_next, None
-        await super().offer(payload, compress)
 
     def on_end(self) -> None:
-        if not self.left:
+        if self.scope is not None and not self.left:
             self.scope.cancel()
 
     async def end_of_messages(self) -> NoReturn:

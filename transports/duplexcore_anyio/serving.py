@@ -6,7 +6,7 @@ import dataclasses
 import random
 
 import anyio
-from anyio.abc import ByteStream, TaskGroup
+from anyio.abc import ByteStream
 
 from duplexcore import ServerCall, ServerConfig, ServerConnection, Status
 from duplexcore.rpc import HandlerTable, MethodKind
@@ -16,6 +16,7 @@ from .drivers import Link, drive
 from .handling import run_handler
 from .listening import peer_of
 from .server_calls import ServerCore
+from .tasks import Handlers
 
 __all__ = ["ServedConnection", "serve_stream"]
 
@@ -37,7 +38,7 @@ class ServedConnection:
         self._router = router
         self._driver = drive(engine, link, peer=peer, accept=self._accept)
         self._shutting_down = anyio.Event()
-        self._tasks: TaskGroup | None = None
+        self._handlers: Handlers | None = None
 
     def shutdown(self, deadline: float) -> None:
         """Drains: no more calls; those that are left at ``deadline`` (absolute) are cut off."""
@@ -48,12 +49,14 @@ class ServedConnection:
         """Until the connection is closed; cancelled, that is within 2 s."""
         driver = self._driver
         async with anyio.create_task_group() as tasks:
-            self._tasks = tasks
+            self._handlers = Handlers(tasks)
             driver.start(tasks)
             try:
                 await driver.finished.wait()
             finally:
-                driver.close()
+                driver.close()  # with it every call ends, and that cancels its handler
+                with anyio.CancelScope(shield=True):
+                    await self._handlers.wait()
 
     def _accept(self, call: ServerCall) -> None:
         found = self._router.find(call.method)
@@ -63,8 +66,8 @@ class ServedConnection:
         core = ServerCore(call, self._driver, self._shutting_down)
         if found.method.kind in _ONE_REQUEST:
             call.expect_single_request()
-        assert self._tasks is not None
-        self._tasks.start_soon(run_handler, core, found)
+        assert self._handlers is not None
+        self._handlers.start(run_handler, core, found)
 
 
 async def serve_stream(

@@ -36,6 +36,20 @@ class CallReader(ObjectReceiveStream[M]):
         payload = await self._core.take()
         if payload is None:
             await self._core.end_of_messages()
+        return self._decoded(payload)
+
+    async def __anext__(self) -> M:
+        if self._closed:
+            raise anyio.ClosedResourceError
+        payload = await self._core.take()
+        if payload is None:
+            try:
+                await self._core.end_of_messages()
+            except anyio.EndOfStream:
+                raise StopAsyncIteration from None
+        return self._decoded(payload)
+
+    def _decoded(self, payload: bytes) -> M:
         try:
             return self._decode(payload)
         except Exception as error:
@@ -45,12 +59,6 @@ class CallReader(ObjectReceiveStream[M]):
     def was_compressed(self) -> bool:
         """Whether the message that was received last came compressed."""
         return bool(self._core.engine.was_compressed)
-
-    async def __anext__(self) -> M:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
 
     async def aclose(self) -> None:
         """Reads no more; the call goes on, and what still comes waits within its window."""

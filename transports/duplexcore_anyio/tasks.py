@@ -1,17 +1,27 @@
-"""A task group that says nothing of its own: an exception of the body leaves it as it is, never in a group of one."""
+"""Tasks beside the one that runs."""
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-__all__ = ["Background", "is_cancelled", "sole"]
+from .keeper import LOGGER
+from .waiting import on_asyncio, waiters
+
+__all__ = ["Background", "Handlers", "is_cancelled", "sole"]
 
 
 class Background:
-    """Background tasks that never raise, and end by themselves or by `cancel`."""
+    """Background tasks that never raise, and end by themselves or by `cancel`.
+
+    A group that says nothing of its own: an exception of the body leaves it as it is, never in a group of one.
+    """
 
     def __init__(self) -> None:
         self._group = anyio.create_task_group()
@@ -32,6 +42,66 @@ class Background:
         if cancelled is None:
             return bool(await self._group.__aexit__(None, None, None)) and error is None
         return bool(await self._group.__aexit__(type(cancelled), cancelled, cancelled.__traceback__))
+
+
+_Start = tuple[Callable[..., Coroutine[Any, Any, None]], tuple[Any, ...]]
+
+
+class Handlers:
+    """Tasks in scopes of their own, which somebody else cancels: all that is left to do is to wait for their end.
+
+    On asyncio they are tasks of the event loop: one of a task group costs four times as much. Only where the scopes
+    around have a deadline, which handlers inherit, they are of the group; as anyio starts none outside of a task, one
+    task is there to start them.
+    """
+
+    def __init__(self, group: TaskGroup) -> None:
+        self._group = group
+        self._loop = asyncio.get_running_loop() if on_asyncio() else None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = waiters()()
+        self._ended = False
+        self._queue: deque[_Start] | None = None
+        if self._loop is not None and anyio.current_effective_deadline() != math.inf:
+            self._queue = deque()
+            group.start_soon(self._start_queued)
+
+    def start(self, run: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        if self._queue is not None:
+            self._queue.append((run, args))
+            self._changed.wake()
+        elif self._loop is not None:
+            task = self._loop.create_task(run(*args))
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+        else:
+            self._group.start_soon(run, *args)
+
+    async def wait(self) -> None:
+        """Until all have ended; no more are started. Those of a task group are waited for by the group."""
+        self._ended = True
+        if self._queue is not None:
+            self._changed.wake()
+            return
+        while self._tasks:
+            await self._changed.wait()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not self._tasks:
+            self._changed.wake()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOGGER.error("a handler's task failed", exc_info=error)  # a defect of ours: handlers' are judged in it
+
+    async def _start_queued(self) -> None:
+        assert self._queue is not None
+        with anyio.CancelScope(shield=True):
+            while self._queue or not self._ended:
+                while self._queue:
+                    run, args = self._queue.popleft()
+                    self._group.start_soon(run, *args)
+                if not self._ended:
+                    await self._changed.wait()
 
 
 def sole(error: BaseException) -> BaseException:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
@@ -39,29 +40,29 @@ class Waiter(Protocol):
     """At most one task waits at a time: whoever shares it sees to that. A wake-up that finds nobody is forgotten, so
     the waiting task looks at the state it waits for both before and after."""
 
-    async def wait(self) -> None:
-        """Until `wake`. Cancelled, it leaves nothing behind."""
+    def wait(self) -> Awaitable[None]:
+        """Until `wake`. Cancelled, it leaves nothing behind. To be awaited at once."""
+        ...
 
     def wake(self) -> None:
         """Lets the waiting task run, if there is one."""
 
 
 class AsyncioWaiter:
+    """A bare future, made for each wait."""
+
     __slots__ = ("_future", "_loop")
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._future: asyncio.Future[None] | None = None
 
-    async def wait(self) -> None:
-        self._future = self._loop.create_future()
-        try:
-            await self._future
-        finally:
-            self._future = None
+    def wait(self) -> Awaitable[None]:
+        self._future = future = self._loop.create_future()
+        return future
 
     def wake(self) -> None:
-        future = self._future
+        future, self._future = self._future, None
         if future is not None and not future.done():
             future.set_result(None)
 
@@ -89,7 +90,7 @@ class TrioWaiter:
 
 def waiters() -> Callable[[], Waiter]:
     """What makes waiters for the event loop that runs."""
-    return AsyncioWaiter if on_asyncio() else TrioWaiter
+    return partial(AsyncioWaiter, asyncio.get_running_loop()) if on_asyncio() else TrioWaiter
 
 
 # --- one timeout ------------------------------------------------------------------------------------------------------
