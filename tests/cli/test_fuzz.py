@@ -232,7 +232,7 @@ def test_a_service_in_process_is_a_target(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "hasty_chat.py").write_text(HASTY_CHAT, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.syspath_prepend(HASTY.parent / "chat_room")
-    result = fuzz("run", "hasty_chat:HastyChat", "--runs", "25", "--cases", tmp_path / "cases")
+    result = fuzz("run", "hasty_chat:HastyChat", "--runs", "100", "--cases", tmp_path / "cases")
     assert result.exit_code == 1, result.output
     assert "nobody_is_a_ghost: " in result.output
     [diagram] = (tmp_path / "cases").glob("nobody_is_a_ghost-*.mmd")

@@ -16,8 +16,9 @@ from rich.markup import escape
 from rich.text import Text
 
 from .console import Console
-from .fuzz_app import Hunt, Plan, cases_option, engine_options
+from .fuzz_app import cases_option, engine_options
 from .fuzz_app import run as fuzz_run
+from .fuzz_hunt import Hunt, Plan
 from .problems import check_writable
 
 if TYPE_CHECKING:

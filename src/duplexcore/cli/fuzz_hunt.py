@@ -1,0 +1,169 @@
+"""A hunt of `duplexcore fuzz`: one run after the other, what is told of it, and what is left behind."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from .console import Console
+from .problems import INTERRUPTED, write
+
+if TYPE_CHECKING:
+    from duplexcore.testing.sim.hunting import Finding
+    from duplexcore.testing.sim.reports import Found, Report
+
+    from .fuzz_known import KnownFailure
+    from .fuzz_subjects import Subject
+
+__all__ = ["Hunt", "Plan"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a hunt goes: where it begins, and where what it finds is put."""
+
+    seed: int
+    policy: str
+    folder: Path
+    reports: dict[str, Path]
+    known: list[KnownFailure] = field(default_factory=list)
+
+
+@dataclass
+class Hunt:
+    """Runs a subject, tells what is going on, keeps what fails."""
+
+    subject: Subject
+    plan: Plan
+    console: Console = field(default_factory=lambda: Console(highlight=False))
+
+    def __post_init__(self) -> None:
+        from duplexcore.testing.sim.reports import Report
+
+        self.report: Report = Report(self.subject.name, self.subject.checks)
+        self._began = time.monotonic()
+
+    def go(self, runs: int | None, max_time: float | None) -> bool:
+        """Whether something was found that is not known, or something known was not found. Ends with
+        `click.exceptions.Exit` when a bounded hunt is stopped by Ctrl-C and has found nothing."""
+        stopped = False
+        with Live(console=self.console, get_renderable=self._line, refresh_per_second=4, transient=True) as live:
+            try:
+                for finding in self._findings(runs, max_time):
+                    self._take(finding)
+            except KeyboardInterrupt:
+                stopped = True
+            live.update(Text())
+        self.report.seconds = time.monotonic() - self._began
+        self._judge_known(ended=not stopped)
+        self._say_all()
+        if stopped and not self.failed and (runs or max_time is not None):
+            raise click.exceptions.Exit(INTERRUPTED)
+        return self.failed
+
+    @property
+    def failed(self) -> bool:
+        report = self.report
+        return bool(report.passed) or any(one.case.number not in report.known for one in report.found)
+
+    def _findings(self, runs: int | None, max_time: float | None) -> Iterator[Finding]:
+        from duplexcore.testing.sim.hunting import hunt
+        from duplexcore.testing.sim.policies import Policy
+
+        from .fuzz_phases import AddressSubject
+
+        policy, seeds = Policy(self.plan.policy), self._seeds(runs, max_time)
+        if isinstance(self.subject, AddressSubject):
+            return self.subject.findings(seeds, policy, self._count, lambda: self._in_time(max_time))
+        return hunt(self.subject, seeds, policy=policy, shrinking=self.subject.shrinking, progress=self._count)
+
+    def _judge_known(self, *, ended: bool) -> None:
+        """Which findings are known, and which that are known were not found, of checks that were made."""
+        from .fuzz_known import still_failing
+
+        found = [(one.case.number, one.case.message) for one in self.report.found]
+        for known in self.plan.known:
+            if any(known.fits(*one) for one in found):
+                self.report.known[known.check] = known.why
+        judged: set[str] = getattr(self.subject, "judged", set()) if ended else set()
+        self.report.passed += still_failing(self.plan.known, found, judged)
+
+    def _in_time(self, max_time: float | None) -> bool:
+        return max_time is None or time.monotonic() - self._began < max_time
+
+    def _seeds(self, runs: int | None, max_time: float | None) -> Iterator[int]:
+        source = itertools.count(self.plan.seed)
+        for seed in source if runs is None else itertools.islice(source, runs):
+            if not self._in_time(max_time):
+                return
+            yield seed
+
+    def _count(self, runs: int) -> None:
+        self.report.runs = runs
+        self.report.calls += self.subject.calls
+
+    def _take(self, finding: Finding) -> None:
+        from duplexcore.testing.sim.reports import Found
+
+        case = self.subject.case(finding)
+        kept = self.subject.keep(case, self.plan.folder)
+        _, picture = self.subject.again(case.tape)
+        found = Found(case, picture, f"duplexcore fuzz replay {kept.case}", kept)
+        self.report.found.append(found)
+        self._show(found)
+
+    # --- what is shown ------------------------------------------------------------------------------------------------
+
+    def _line(self) -> Text:
+        report, seconds = self.report, time.monotonic() - self._began
+        rate = report.calls / seconds if seconds else 0.0
+        return Text(
+            f"{report.target}: {report.runs:,} runs, {report.calls:,} calls, {rate:,.0f} calls/s, "
+            f"{len(report.checks)} checks, {len(report.found)} findings"
+        )
+
+    def _show(self, found: Found) -> None:
+        case, show = found.case, self.console.print
+        why = next((one.why for one in self.plan.known if one.fits(case.number, case.message)), None)
+        if why is not None:
+            show(f"[yellow]known: {escape(case.message)}[/] ({escape(why)})\n", soft_wrap=True)
+            return
+        show(f"[red]{escape(case.message)}[/]", soft_wrap=True)
+        if case.race is not None:
+            show(f"the race: {escape(case.race.told)}", soft_wrap=True)
+        show(escape(found.picture), soft_wrap=True, end="")
+        if found.kept is not None and found.kept.page is not None:
+            show(f"page:   {escape(str(found.kept.page))}", soft_wrap=True)
+            show(f"test:   {escape(str(found.kept.test))}", soft_wrap=True)
+        show(f"again:  {escape(found.again)}\n", soft_wrap=True)
+
+    def _say_all(self) -> None:
+        from duplexcore.testing.sim.reports import to_html, to_junit, to_ndjson
+
+        report = self.report
+        known = sum(one.case.number in report.known for one in report.found)
+        failures = len(report.found) - known
+        colour, verdict = ("red", f"{failures} failures") if failures else ("green", "nothing found")
+        for line in report.passed:
+            self.console.print(f"[red]{escape(line)}[/]", soft_wrap=True)
+        if known or report.passed:
+            colour = "red" if self.failed else "green"
+            verdict += f", {known} known" + (f", {len(report.passed)} known that pass" if report.passed else "")
+        rate = report.calls / report.seconds if report.seconds else 0.0
+        self.console.print(
+            f"[{colour}]{verdict}[/] in {report.runs:,} runs, {report.calls:,} calls, {report.seconds:.1f} s "
+            f"({rate:,.0f} calls/s), {len(report.checks)} checks",
+            soft_wrap=True,
+        )
+        writers = {"junit": to_junit, "ndjson": to_ndjson, "html": to_html}
+        for form, path in self.plan.reports.items():
+            write(path, writers[form](report))
