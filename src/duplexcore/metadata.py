@@ -8,6 +8,8 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Final, cast, overload
 
 __all__ = ["EMPTY", "Field", "Metadata", "MetadataLike", "Value"]
@@ -17,8 +19,6 @@ Value = str | bytes
 Field = tuple[bytes, bytes]
 
 _NAME = re.compile(r"[0-9a-z_.\-]+")
-_TEXT = re.compile(r"[ -~]*")
-_TEXT_BYTES = re.compile(rb"[ -~]*")
 _PADDING = (b"", b"", b"==", b"=")
 
 #: Names that the library itself reads or writes: hidden from incoming metadata (MD-9).
@@ -64,12 +64,16 @@ class Metadata(Sequence[tuple[str, Value]]):
     _redacted: frozenset[str]  # names whose values `repr` hides
 
     def __init__(self, pairs: MetadataLike = ()) -> None:
-        self._redacted = SENSITIVE
         if isinstance(pairs, Metadata):
             self._pairs, self._redacted = pairs._pairs, pairs._redacted
+            return
+        items: Iterable[tuple[str, Value]]
+        if isinstance(pairs, (tuple, list)):  # before the question whether it is a mapping, which takes longer
+            items = pairs
         else:
             items = cast("Iterable[tuple[str, Value]]", pairs.items() if isinstance(pairs, Mapping) else pairs)
-            self._pairs = tuple((name.lower(), value) for name, value in items)
+        self._pairs = tuple([(name.lower(), value) for name, value in items])
+        self._redacted = SENSITIVE
 
     @overload
     def __getitem__(self, index: int) -> tuple[str, Value]: ...
@@ -122,8 +126,10 @@ class Metadata(Sequence[tuple[str, Value]]):
     def redacting(self, names: Iterable[str]) -> Metadata:
         """The same, but that `repr` hides the values of these names, too: "authorization", "cookie" and their like it
         hides always (MD-15)."""
+        if not (more := {name.lower() for name in names} - self._redacted):
+            return self
         found = self._with(self._pairs)
-        found._redacted = self._redacted.union(name.lower() for name in names)
+        found._redacted = self._redacted | more
         return found
 
     def _with(self, pairs: Iterable[tuple[str, Value]]) -> Metadata:
@@ -153,21 +159,28 @@ def encode_metadata(metadata: MetadataLike, allowed: frozenset[str] = ALLOWED) -
     """
     fields: list[Field] = []
     for name, value in Metadata(metadata):
-        if not _NAME.fullmatch(name):
-            raise InvalidMetadataError(f"metadata name {name!r}: use only 0-9, a-z, '_', '-' and '.'")
-        if _reserved(name, allowed):
-            raise InvalidMetadataError(f"metadata name {name!r} is reserved by gRPC or HTTP/2: choose another")
-        if name.endswith("-bin"):
+        sent, binary = _outgoing(name, allowed)
+        if binary:
             if not isinstance(value, bytes):
                 raise InvalidMetadataError(f"metadata {name!r}: names that end in '-bin' take bytes, not text")
-            fields.append((name.encode(), binascii.b2a_base64(value, newline=False).rstrip(b"=")))
-        elif not isinstance(value, str) or not _TEXT.fullmatch(value):
+            fields.append((sent, binascii.b2a_base64(value, newline=False).rstrip(b"=")))
+        elif not (isinstance(value, str) and value.isascii() and value.isprintable()):
             raise InvalidMetadataError(
                 f"metadata {name!r}: the value must be text of printable ASCII; other bytes need a name in '-bin'"
             )
         else:
-            fields.append((name.encode(), value.encode()))
+            fields.append((sent, value.encode()))
     return fields
+
+
+@lru_cache(maxsize=256)
+def _outgoing(name: str, allowed: frozenset[str]) -> tuple[bytes, bool]:
+    """A name as it is sent, and whether its values are bytes. Applications use the same few names again and again."""
+    if not _NAME.fullmatch(name):
+        raise InvalidMetadataError(f"metadata name {name!r}: use only 0-9, a-z, '_', '-' and '.'")
+    if _reserved(name, allowed):
+        raise InvalidMetadataError(f"metadata name {name!r} is reserved by gRPC or HTTP/2: choose another")
+    return name.encode(), name.endswith("-bin")
 
 
 def _reserved(name: str, allowed: frozenset[str]) -> bool:
@@ -183,14 +196,24 @@ def decode_metadata(fields: Iterable[Field], sensitive: Iterable[str] = ()) -> M
     """
     pairs: list[tuple[str, Value]] = []
     for name, value in fields:
-        if name in HIDDEN or name.startswith(b":"):
+        if is_own(name):
             continue
         key = name.decode("latin-1")
         if name.endswith(b"-bin"):
             pairs.extend((key, _decode_binary(key, part)) for part in value.split(b","))
+        elif value.isascii() and (text := value.decode()).isprintable():
+            pairs.append((key, text))
         else:
-            pairs.append((key, value.decode() if _TEXT_BYTES.fullmatch(value) else value))
-    return Metadata(pairs).redacting(sensitive)
+            pairs.append((key, value))
+    if not pairs:
+        return EMPTY
+    found = Metadata(pairs)
+    return found.redacting(sensitive) if sensitive else found
+
+
+def is_own(name: bytes) -> bool:
+    """Whether the library reads such a header field itself."""
+    return name in HIDDEN or name.startswith(b":")
 
 
 def _decode_binary(name: str, part: bytes) -> bytes:
@@ -203,6 +226,6 @@ def _decode_binary(name: str, part: bytes) -> bytes:
         raise InvalidMetadataError(f"metadata {name[:256]!r} is not base64: {error}") from None
 
 
-def field_list_size(fields: Iterable[Field]) -> int:
+def field_list_size(fields: Sequence[Field]) -> int:
     """The size of a header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 6.5.2, MD-10): bytes."""
-    return sum(len(name) + len(value) + 32 for name, value in fields)
+    return 32 * len(fields) + sum(map(len, chain.from_iterable(fields)))

@@ -62,6 +62,8 @@ class Status:
     message: str = ""
 
     def __post_init__(self) -> None:
+        if type(self.code) is StatusCode:
+            return
         try:
             object.__setattr__(self, "code", StatusCode(self.code))
         except ValueError:
@@ -71,7 +73,7 @@ class Status:
 
     @property
     def ok(self) -> bool:
-        return self.code is StatusCode.OK
+        return not self.code
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message}" if self.message else self.code.name
@@ -113,6 +115,8 @@ def encode_message(text: str) -> bytes:
 
 def decode_message(value: bytes) -> str:
     """The reverse, permissive: broken escapes stay as they are, broken UTF-8 becomes U+FFFD (STAT-9)."""
+    if b"%" not in value:
+        return value.decode("utf-8", "replace")
     return _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), value).decode("utf-8", "replace")
 
 
@@ -121,13 +125,19 @@ def parse_status(codes: list[bytes], message: bytes) -> Status:
 
     ``codes``: every value of ``grpc-status``, at least one.
     """
-    text = decode_message(message)
     code = codes[0]
+    if not message and len(codes) == 1 and (plain := _PLAIN.get(code)) is not None:
+        return plain
+    text = decode_message(message)
     if all(other == code for other in codes) and code.isdigit() and len(code) <= 9 and int(code) <= 16:
         return Status(StatusCode(int(code)), text)
     return Status(
         StatusCode.UNKNOWN, f"invalid grpc-status {quoted(b', '.join(codes))}" + (f": {text}" if text else "")
     )
+
+
+#: What most trailers say.
+_PLAIN: Final = {b"%d" % code: Status(code) for code in StatusCode}
 
 
 def append_note(status: Status, note: str) -> Status:

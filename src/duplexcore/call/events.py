@@ -5,12 +5,12 @@ A client sees ``InitialMetadata? Message* CallEnded``, a server ``Message* HalfC
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from ..config import Limit
 from ..metadata import EMPTY, Metadata
 from ..status import Status
+from ..values import value
 
 __all__ = ["CallEnded", "CallEvent", "HalfClosed", "InitialMetadata", "Message", "Origin"]
 
@@ -27,14 +27,14 @@ class Origin(Enum):
     TRANSPORT = "transport"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InitialMetadata:
     """The server's initial metadata has come (client only; absent from a Trailers-Only answer)."""
 
     metadata: Metadata
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """One whole message; ``compressed``: it came so (COMP-11)."""
 
@@ -42,12 +42,12 @@ class Message:
     compressed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HalfClosed:
     """The client will send no more messages (server only)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallEnded:
     """The call is over; comes exactly once, last (DUP-39).
 

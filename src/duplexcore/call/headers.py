@@ -1,18 +1,20 @@
 """Header lists of gRPC: what a request, a response and trailers consist of, built and read.
 
-Building starts from values that were checked already; reading turns a list into a value or into a refusal.
+Building starts from values that were checked already; reading turns a list into a value or into a refusal. Most of a
+list is the same for every call of a method: that part is built, and judged, once and then remembered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from .. import _version
-from ..config import ClientConfig, Config, Limit, ServerConfig
-from ..metadata import EMPTY, Field, InvalidMetadataError, Metadata, decode_metadata
+from ..config import ClientConfig, Limit, ServerConfig
+from ..metadata import EMPTY, Field, InvalidMetadataError, Metadata, decode_metadata, is_own
 from ..status import STATUS_BY_HTTP_STATUS, ErrorCode, Status, StatusCode, encode_message, parse_status, quoted
+from ..values import value
 from .lane import Block
 from .timeout import decode_timeout
 
@@ -22,11 +24,16 @@ CONTENT_TYPE: Final = b"application/grpc"
 USER_AGENT: Final = f"grpc-python-duplexcore/{_version.VERSION}"
 
 
-def accepted_encodings(config: Config) -> Field:
+def accepted_encodings(compressions: tuple[str, ...]) -> Field:
     """The codings that are understood, as they are sent with every call (HDR-12)."""
-    return (b"grpc-accept-encoding", ",".join(("identity", *config.compressions)).encode())
+    return (b"grpc-accept-encoding", ",".join(("identity", *compressions)).encode())
 
 
+#: What is remembered of header lists: so many parts of them, and of received ones none that is larger, in bytes.
+REMEMBERED: Final = 128
+REMEMBERED_SIZE: Final = 1024
+#: What differs from call to call, though the library reads it itself.
+VARYING: Final = (b"grpc-timeout", b"grpc-message")
 #: How much of a refusal's text is sent, since it may quote what it refuses: characters.
 REFUSAL_SHOWN: Final = 200
 
@@ -68,22 +75,37 @@ def request_fields(
     custom: list[Field],
 ) -> list[Field]:
     """Request-Headers in the order that PROTOCOL-HTTP2 "Requests" gives (HDR-1)."""
-    fields: list[Field] = [
+    target, rest = _request(config.scheme, path, authority, subtype, config.user_agent, encoding, config.compressions)
+    if timeout is None:
+        return [*target, *rest, *custom]
+    return [*target, (b"grpc-timeout", timeout), *rest, *custom]
+
+
+@lru_cache(REMEMBERED)
+def _request(
+    scheme: str,
+    path: str,
+    authority: str,
+    subtype: str,
+    user_agent: str,
+    encoding: str | None,
+    compressions: tuple[str, ...],
+) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+    """What stands before the timeout, and after it."""
+    target = (
         (b":method", b"POST"),
-        (b":scheme", config.scheme.encode()),
+        (b":scheme", scheme.encode()),
         (b":path", path.encode()),
         (b":authority", authority.encode()),
-    ]
-    if timeout is not None:
-        fields.append((b"grpc-timeout", timeout))
-    fields += (
+    )
+    rest = (
         (b"te", b"trailers"),
         (b"content-type", content_type_of(subtype)),
-        (b"user-agent", f"{config.user_agent} {USER_AGENT}".lstrip().encode()),
+        (b"user-agent", f"{user_agent} {USER_AGENT}".lstrip().encode()),
+        *([] if encoding is None else [(b"grpc-encoding", encoding.encode())]),
+        accepted_encodings(compressions),
     )
-    if encoding is not None:
-        fields.append((b"grpc-encoding", encoding.encode()))
-    return [*fields, accepted_encodings(config), *custom]
+    return target, rest
 
 
 # --- what a server sends ---------------------------------------------------------------------------------------------
@@ -91,131 +113,205 @@ def request_fields(
 
 def response_fields(config: ServerConfig, subtype: str, encoding: str | None, custom: list[Field]) -> list[Field]:
     """Response-Headers (HDR-13)."""
-    return [
+    return [*_response(subtype, encoding, config.compressions), *custom]
+
+
+@lru_cache(REMEMBERED)
+def _response(subtype: str, encoding: str | None, compressions: tuple[str, ...]) -> tuple[Field, ...]:
+    return (
         (b":status", b"200"),
         (b"content-type", content_type_of(subtype)),
         *([] if encoding is None else [(b"grpc-encoding", encoding.encode())]),
-        accepted_encodings(config),
-        *custom,
-    ]
+        accepted_encodings(compressions),
+    )
+
+
+_STATUS_FIELDS: Final[tuple[Field, ...]] = tuple((b"grpc-status", b"%d" % code) for code in StatusCode)
 
 
 def trailer_fields(status: Status, custom: list[Field]) -> list[Field]:
     """Trailers (STAT-1): the message is left out when it is empty (STAT-8)."""
-    fields: list[Field] = [(b"grpc-status", b"%d" % status.code)]
-    if status.message:
-        fields.append((b"grpc-message", encode_message(status.message)))
-    return fields + custom
+    if not status.message:
+        return [_STATUS_FIELDS[status.code], *custom]
+    return [_STATUS_FIELDS[status.code], (b"grpc-message", encode_message(status.message)), *custom]
 
 
-def trailers_only_fields(subtype: str, status: Status, custom: list[Field], http_status: bytes = b"200") -> list[Field]:
+def trailers_only_fields(
+    subtype: str, status: Status, custom: Sequence[Field], http_status: bytes = b"200"
+) -> list[Field]:
     """A whole answer in one header list (STAT-2)."""
     return [
         (b":status", http_status),
         (b"content-type", content_type_of(subtype)),
-        *trailer_fields(status, custom),
+        *trailer_fields(status, []),
+        *custom,
     ]
+
+
+# --- what both read --------------------------------------------------------------------------------------------------
+
+
+def parted(fields: Sequence[Field]) -> tuple[tuple[Field, ...], dict[bytes, bytes], list[Field]]:
+    """A header list in three parts: the library's own fields that are the same for many calls, the first value of each
+    of those that `VARYING` names, and the metadata."""
+    own: list[Field] = []
+    varying: dict[bytes, bytes] = {}
+    custom: list[Field] = []
+    for one in fields:
+        name = one[0]
+        if name in VARYING:
+            varying.setdefault(name, one[1])
+        else:
+            (own if is_own(name) else custom).append(one)
+    return tuple(own), varying, custom
 
 
 # --- what a server reads ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Request-Headers that are in order. ``timeout``: seconds, or None."""
+@value
+class Wrong:
+    """What a request is refused for, and with which answer. ``bare``: with the HTTP status alone."""
+
+    code: StatusCode
+    text: str
+    http_status: bytes = b"200"
+    extra: tuple[Field, ...] = ()
+    bare: bool = False
+
+
+@value
+class Definition:
+    """What a request says of its method, its client and its codings: the same for many calls."""
 
     path: str
     authority: str
     user_agent: str
     subtype: str
-    timeout: float | None
+    #: The subtype of an answer: that of the request, if it is served.
+    answered: str
     #: The coding of its messages, and the codings that it accepts.
     encoding: str
     accepts: frozenset[str]
     #: Whether ``te: trailers`` was there, as it should be (HDR-7).
     te: bool
+    #: What is wrong with it, in three places of the order of HDR-14.
+    form: Wrong | None
+    method: Wrong | None
+    target: Wrong | None
+
+
+@value
+class Request:
+    """Request-Headers that are in order. ``timeout``: seconds, or None."""
+
+    definition: Definition
+    timeout: float | None
     metadata: Metadata
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refusal:
     """A request that reaches no handler (HDR-15): why, and the header list that answers it; [] where that is a
     reset."""
 
     status: Status
-    fields: list[Field] = field(default_factory=list)
+    fields: list[Field]
     limit: Limit | None = None
 
 
 def read_request(block: Block, config: ServerConfig, *, full: Limit | None) -> Request | Refusal:
     """Judges a request in the order of HDR-14; the first fault wins. ``full``: why there is no room for one more."""
-    fields = block.fields
-    named = dict(reversed(fields))
-    subtype = subtype_of(named.get(b"content-type", b""))
-    served = not subtype or config.content_subtypes is None or subtype in config.content_subtypes
-    answered = subtype if subtype and served else ""
-
-    def refuse(
-        code: StatusCode, text: str, http_status: bytes = b"200", *extra: Field, limit: Limit | None = None
-    ) -> Refusal:
-        status = Status(code, text[:REFUSAL_SHOWN])
-        return Refusal(status, trailers_only_fields(answered, status, list(extra), http_status), limit)
-
+    own, varying, custom = parted(block.fields)
+    define = _define if block.size <= REMEMBERED_SIZE else _define.__wrapped__
+    definition = define(own, config.content_subtypes, config.require_te, config.compressions)
     if block.size > config.max_header_list_size:
         text = f"metadata of {block.size} bytes is above the limit of {config.max_header_list_size}"
-        return refuse(StatusCode.RESOURCE_EXHAUSTED, text, limit=Limit.MAX_HEADER_LIST_SIZE)
-    if named[b":scheme"] not in (b"http", b"https"):
-        return refuse(StatusCode.INTERNAL, "the scheme must be http or https")
-    if len(hosts := every(fields, b"host")) > 1:
-        return refuse(StatusCode.INTERNAL, "more than one host", b"400")
-    if subtype is None:
-        return Refusal(Status(StatusCode.UNKNOWN, "the content-type is not gRPC's"), [(b":status", b"415")])
-    if not served:
-        return refuse(StatusCode.INTERNAL, f"no codec for the content subtype {subtype!r}")
-    if config.require_te and b"te" not in named:
-        return refuse(StatusCode.UNKNOWN, "te: trailers is missing")
+        return _refuse(definition, Wrong(StatusCode.RESOURCE_EXHAUSTED, text), Limit.MAX_HEADER_LIST_SIZE)
+    if definition.form is not None:
+        return _refuse(definition, definition.form)
     try:
-        metadata = decode_metadata(fields, config.sensitive_metadata)
+        metadata = decode_metadata(custom, config.sensitive_metadata) if custom else EMPTY
     except InvalidMetadataError as error:
-        return refuse(StatusCode.INTERNAL, str(error))
+        return _refuse(definition, Wrong(StatusCode.INTERNAL, str(error)))
     timeout: float | None = None
-    if (value := named.get(b"grpc-timeout")) is not None:
+    if (sent := varying.get(b"grpc-timeout")) is not None:
         try:
-            timeout = decode_timeout(value)
+            timeout = decode_timeout(sent)
         except ValueError as error:
-            return refuse(StatusCode.INTERNAL, str(error), b"400")
+            return _refuse(definition, Wrong(StatusCode.INTERNAL, str(error), b"400"))
     if full is not None:
-        return Refusal(Status(StatusCode.UNAVAILABLE, "there is no room for another call"), limit=full)
-    if named[b":method"] != b"POST":
-        return refuse(StatusCode.INTERNAL, "the method must be POST", b"405", (b"allow", b"POST"))
+        return Refusal(Status(StatusCode.UNAVAILABLE, "there is no room for another call"), [], full)
+    if definition.method is not None:
+        return _refuse(definition, definition.method)
     if timeout == 0:
-        return refuse(StatusCode.DEADLINE_EXCEEDED, "the deadline had passed on arrival")
+        return _refuse(definition, Wrong(StatusCode.DEADLINE_EXCEEDED, "the deadline had passed on arrival"))
+    if definition.target is not None:
+        return _refuse(definition, definition.target)
+    return Request(definition, timeout, metadata)
+
+
+def _refuse(definition: Definition, wrong: Wrong, limit: Limit | None = None) -> Refusal:
+    status = Status(wrong.code, wrong.text[:REFUSAL_SHOWN])
+    if wrong.bare:
+        return Refusal(status, [(b":status", wrong.http_status)], limit)
+    return Refusal(status, trailers_only_fields(definition.answered, status, wrong.extra, wrong.http_status), limit)
+
+
+@lru_cache(REMEMBERED)
+def _define(
+    own: tuple[Field, ...], subtypes: frozenset[str] | None, require_te: bool, compressions: tuple[str, ...]
+) -> Definition:
+    named = dict(reversed(own))
+    hosts = every(own, b"host")
+    subtype = subtype_of(named.get(b"content-type", b""))
+    served = not subtype or subtypes is None or subtype in subtypes
     encoding = named.get(b"grpc-encoding", b"identity").decode("latin-1")
-    if encoding not in ("identity", *config.compressions):
-        text = f"grpc-encoding {encoding!r} is not supported"
-        return refuse(StatusCode.UNIMPLEMENTED, text, b"200", accepted_encodings(config))
     path = named[b":path"]
-    if not path.startswith(b"/") or path.rfind(b"/") == 0:
-        return refuse(StatusCode.UNIMPLEMENTED, f"malformed method name {path.decode('latin-1')!r}")
-    accepts = named.get(b"grpc-accept-encoding", b"")
-    authority = named.get(b":authority") or (hosts[0] if hosts else b"")
-    return Request(
+
+    form: Wrong | None = None
+    if named[b":scheme"] not in (b"http", b"https"):
+        form = Wrong(StatusCode.INTERNAL, "the scheme must be http or https")
+    elif len(hosts) > 1:
+        form = Wrong(StatusCode.INTERNAL, "more than one host", b"400")
+    elif subtype is None:
+        form = Wrong(StatusCode.UNKNOWN, "the content-type is not gRPC's", b"415", bare=True)
+    elif not served:
+        form = Wrong(StatusCode.INTERNAL, f"no codec for the content subtype {subtype!r}")
+    elif require_te and b"te" not in named:
+        form = Wrong(StatusCode.UNKNOWN, "te: trailers is missing")
+
+    method: Wrong | None = None
+    if named[b":method"] != b"POST":
+        method = Wrong(StatusCode.INTERNAL, "the method must be POST", b"405", ((b"allow", b"POST"),))
+
+    target: Wrong | None = None
+    if encoding not in ("identity", *compressions):
+        text = f"grpc-encoding {encoding!r} is not supported"
+        target = Wrong(StatusCode.UNIMPLEMENTED, text, extra=(accepted_encodings(compressions),))
+    elif not path.startswith(b"/") or path.rfind(b"/") == 0:
+        target = Wrong(StatusCode.UNIMPLEMENTED, f"malformed method name {path.decode('latin-1')!r}")
+
+    accepts = named.get(b"grpc-accept-encoding", b"").decode("latin-1")
+    return Definition(
         path=path.decode("latin-1"),
-        authority=authority.decode("latin-1"),
+        authority=(named.get(b":authority") or (hosts[0] if hosts else b"")).decode("latin-1"),
         user_agent=named.get(b"user-agent", b"").decode("latin-1"),
-        subtype=subtype,
-        timeout=timeout,
+        subtype=subtype or "",
+        answered=subtype if subtype and served else "",
         encoding=encoding,
-        accepts=frozenset(part.strip() for part in accepts.decode("latin-1").split(",")),
+        accepts=frozenset(part.strip() for part in accepts.split(",")),
         te=b"te" in named,
-        metadata=metadata,
+        form=form,
+        method=method,
+        target=target,
     )
 
 
 # --- what a client reads ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Response:
     """Response-Headers of gRPC; ``encoding``: the value of ``grpc-encoding``."""
 
@@ -223,14 +319,14 @@ class Response:
     encoding: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ForeignResponse:
     """An answer that is not gRPC; ``status`` is what it means when no ``grpc-status`` follows (ERR-1, ERR-2)."""
 
     status: Status
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """The status and metadata of the block that ends a call; ``status`` None: it has no ``grpc-status``."""
 
@@ -238,7 +334,7 @@ class Outcome:
     metadata: Metadata = EMPTY
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BadBlock:
     """A block that can not be used: the status that says why, and the code that tells the server so (Table D)."""
 
@@ -248,34 +344,45 @@ class BadBlock:
 
 
 def read_response(block: Block, requested_subtype: str, config: ClientConfig) -> Response | ForeignResponse | BadBlock:
-    if bad := _too_large(block, config.max_header_list_size):
-        return bad
-    if foreign := foreign_status(block.fields):
+    if block.size > config.max_header_list_size:
+        return _too_large(block, config.max_header_list_size)
+    own, _, custom = parted(block.fields)
+    judge = _judge_response if block.size <= REMEMBERED_SIZE else _judge_response.__wrapped__
+    encoding = judge(own, requested_subtype)
+    if not isinstance(encoding, str):
+        return encoding
+    try:
+        return Response(decode_metadata(custom, config.sensitive_metadata) if custom else EMPTY, encoding)
+    except InvalidMetadataError as error:
+        return BadBlock(Status(StatusCode.INTERNAL, str(error)), ErrorCode.PROTOCOL_ERROR)
+
+
+@lru_cache(REMEMBERED)
+def _judge_response(own: tuple[Field, ...], requested_subtype: str) -> str | ForeignResponse | BadBlock:
+    """The coding of its messages, if it is in order."""
+    if foreign := foreign_status(own):
         return ForeignResponse(foreign)
     # grpcio and others answer without a subtype, whatever was asked: only one that differs is a wrong codec.
-    subtype = subtype_of(first(block.fields, b"content-type") or b"")
+    subtype = subtype_of(first(own, b"content-type") or b"")
     if subtype and subtype != (requested_subtype or "proto"):
         text = f"the answer's content subtype is {quoted(subtype)}, that of the request {requested_subtype!r}"
         return BadBlock(Status(StatusCode.INTERNAL, text), ErrorCode.CANCEL)
-    try:
-        metadata = decode_metadata(block.fields, config.sensitive_metadata)
-    except InvalidMetadataError as error:
-        return BadBlock(Status(StatusCode.INTERNAL, str(error)), ErrorCode.PROTOCOL_ERROR)
-    return Response(metadata, (first(block.fields, b"grpc-encoding") or b"").decode("latin-1"))
+    return (first(own, b"grpc-encoding") or b"").decode("latin-1")
 
 
 def read_outcome(block: Block, config: ClientConfig) -> Outcome | BadBlock:
     """Trailers or Trailers-Only: a ``grpc-status`` counts whatever else the block says (STAT-11)."""
-    if bad := _too_large(block, config.max_header_list_size):
-        return bad
-    codes = every(block.fields, b"grpc-status")
+    if block.size > config.max_header_list_size:
+        return _too_large(block, config.max_header_list_size)
+    own, varying, custom = parted(block.fields)
+    codes = every(own, b"grpc-status")
     if not codes:
         return Outcome(None)
     try:
-        metadata = decode_metadata(block.fields, config.sensitive_metadata)
+        metadata = decode_metadata(custom, config.sensitive_metadata) if custom else EMPTY
     except InvalidMetadataError as error:
         return BadBlock(Status(StatusCode.INTERNAL, str(error)), ErrorCode.PROTOCOL_ERROR)
-    return Outcome(parse_status(codes, first(block.fields, b"grpc-message") or b""), metadata)
+    return Outcome(parse_status(codes, varying.get(b"grpc-message", b"")), metadata)
 
 
 def foreign_status(fields: Sequence[Field]) -> Status | None:
@@ -291,8 +398,6 @@ def foreign_status(fields: Sequence[Field]) -> Status | None:
     return None
 
 
-def _too_large(block: Block, limit: int) -> BadBlock | None:
-    if block.size <= limit:
-        return None
+def _too_large(block: Block, limit: int) -> BadBlock:
     text = f"received metadata of {block.size} bytes is above the limit of {limit}"
     return BadBlock(Status(StatusCode.RESOURCE_EXHAUSTED, text), ErrorCode.CANCEL, Limit.MAX_HEADER_LIST_SIZE)

@@ -7,18 +7,18 @@ padding or stream ids stands above this boundary, nothing about messages, status
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from ..config import Limit
 from ..metadata import Field, field_list_size
 from ..status import ErrorCode
+from ..values import value
 from .events import Origin
 
 __all__ = ["Block", "CallSide", "Data", "Headers", "Lane", "Output"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Block:
     """A received header list, well-formed by HTTP's own rules; ``size`` as MAX_HEADER_LIST_SIZE counts it."""
 
@@ -30,7 +30,7 @@ class Block:
         return cls(fields, field_list_size(fields))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Headers:
     """A header list to send; with ``end`` it is the last of this side."""
 
@@ -38,7 +38,7 @@ class Headers:
     end: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Data:
     """Bytes to send; with ``end`` they are the last of this side."""
 

@@ -62,17 +62,14 @@ class ServerCall(Call):
     """
 
     __slots__ = (
-        "_accepts",
         "_custom",
+        "_definition",
         "_final",
         "_finished",
         "_headers_sent",
         "_initial_said",
         "_refusal",
-        "_subtype",
-        "authority",
         "metadata",
-        "user_agent",
     )
 
     config: ServerConfig
@@ -82,16 +79,27 @@ class ServerCall(Call):
         super().__init__("", lane, owner, config)
         #: What the client opened the call with.
         self.metadata: Metadata = EMPTY
-        self.authority: str = ""
-        self.user_agent: str = ""
-        self._subtype = ""
-        self._accepts: frozenset[str] = frozenset()
+        self._definition: headers.Definition | None = None  # what the request says; None: nothing that is in order
         self._custom: list[Field] = []  # the application's initial metadata
         self._initial_said = False  # it asked for headers before any message
         self._headers_sent = False
         self._finished = False  # it said finish()
         self._final: _Final | None = None  # trailers that wait to be framed
         self._refusal: list[Field] | None = None  # the answer to a request that was never announced
+
+    @property
+    def authority(self) -> str:
+        """The host that the client meant to call."""
+        return self._definition.authority if self._definition else ""
+
+    @property
+    def user_agent(self) -> str:
+        """What the client calls itself."""
+        return self._definition.user_agent if self._definition else ""
+
+    @property
+    def _subtype(self) -> str:
+        return self._definition.subtype if self._definition else ""
 
     # --- the application's side ---------------------------------------------------------------------------------
 
@@ -116,7 +124,7 @@ class ServerCall(Call):
             raise LocalProtocolError(
                 f"compression {name!r} is not one of the configuration's {self.config.compressions}"
             )
-        self.compression = name if name in self._accepts else None
+        self.compression = name if self._definition and name in self._definition.accepts else None
 
     def _no_compression(self) -> None:
         """What the client does not take is sent plain (COMP-7)."""
@@ -231,15 +239,12 @@ class ServerCall(Call):
             else:
                 self._lane.abort(ErrorCode.REFUSED_STREAM)
             return False
-        if not request.te:
+        self._definition = definition = request.definition
+        if not definition.te:
             self._owner._te_missing()
-        self.method = request.path
+        self.method = definition.path
         self.metadata = request.metadata
-        self.authority = request.authority
-        self.user_agent = request.user_agent
-        self._subtype = request.subtype
-        self._accepts = request.accepts
-        self._inbox.decoder.encoding = request.encoding
+        self._inbox.decoder.encoding = definition.encoding
         self.choose_compression(self.config.compression)
         self._owner._call_started(self, request.timeout)
         return True

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..call import ClientCall, Origin, ServerCall
 from ..config import Limit
 from ..status import Status
+from ..values import value
 
 __all__ = [
     "CallReadable",
@@ -22,19 +21,19 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConnectionReady:
     """The peer's SETTINGS have come (CONN-2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallStarted:
     """A client has opened a call (server only)."""
 
     call: ServerCall
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallRefused:
     """A client's request reached no handler (server only): ``status`` says why, and was sent, or a reset in its place.
 
@@ -46,7 +45,7 @@ class CallRefused:
     limit: Limit | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallReadable:
     """The call has something to take, or has ended.
 
@@ -57,19 +56,19 @@ class CallReadable:
     call: ClientCall | ServerCall
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallWritable:
     """The call's send buffer was full and takes messages again."""
 
     call: ClientCall | ServerCall
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallsAvailable:
     """Calls had to wait for a stream, or were refused for it; a new one would start at once again (client only)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConnectionDraining:
     """The peer has said GOAWAY, or the stream ids are used up: no new calls here, those that it accepted go on."""
 
@@ -77,7 +76,7 @@ class ConnectionDraining:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConnectionClosed:
     """The connection is over, and every call on it has ended. Send what is left of the bytes, then close.
 
@@ -91,7 +90,7 @@ class ConnectionClosed:
     limit: Limit | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PeerWarning:
     """The peer does what works, but should not be: for a log. Said once on a connection."""
 
