@@ -158,7 +158,7 @@ def encode_metadata(metadata: MetadataLike, allowed: frozenset[str] = ALLOWED) -
     Raises `InvalidMetadataError` when a name or value can not be sent; nothing is dropped silently.
     """
     fields: list[Field] = []
-    for name, value in Metadata(metadata):
+    for name, value in Metadata(metadata)._pairs:
         sent, binary = _outgoing(name, allowed)
         if binary:
             if not isinstance(value, bytes):
@@ -196,7 +196,7 @@ def decode_metadata(fields: Iterable[Field], sensitive: Iterable[str] = ()) -> M
     """
     pairs: list[tuple[str, Value]] = []
     for name, value in fields:
-        if is_own(name):
+        if name in HIDDEN or name[:1] == b":":
             continue
         key = name.decode("latin-1")
         if name.endswith(b"-bin"):
@@ -209,11 +209,6 @@ def decode_metadata(fields: Iterable[Field], sensitive: Iterable[str] = ()) -> M
         return EMPTY
     found = Metadata(pairs)
     return found.redacting(sensitive) if sensitive else found
-
-
-def is_own(name: bytes) -> bool:
-    """Whether the library reads such a header field itself."""
-    return name in HIDDEN or name.startswith(b":")
 
 
 def _decode_binary(name: str, part: bytes) -> bytes:

@@ -37,7 +37,7 @@ def check(bench: ClientBench | ServerBench) -> None:
     for lane in alive:
         call: Any = lane.call
         assert (lane.place in standing) is (lane in everywhere)
-        if call._unsent or lane.abort_code is not None:
+        if call._outbox.size or lane.abort_code is not None:
             assert lane.place is not Place.AWAY, "nobody will ask for what it has to send"
         if lane.place is Place.BLOCKED:
             assert carrier._core.stream_window(lane) <= 0
@@ -112,7 +112,7 @@ def test_a_lane_with_something_to_send_is_in_one_place(side: str, steps: list[St
         bench.give(raw.window_update(0, 100_000), raw.settings({raw.INITIAL_WINDOW: 2**20, raw.MAX_STREAMS: 1_000}))
         walk.pull(2**20)
     assert bench.engine.backlog == 0
-    assert not any(call._unsent for call in walk.calls)
+    assert not any(call._outbox.size for call in walk.calls)
 
 
 class Lane:

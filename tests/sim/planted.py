@@ -18,9 +18,12 @@ def overtaken() -> Iterator[None]:
     end = Call._end
 
     def forget(call: Call, ended: CallEnded) -> None:
-        inbox: Any = call._inbox._items
-        if len(inbox) and ended.origin is Origin.PEER and call.ended is None:
-            inbox.pop()
+        inbox: Any = call._inbox
+        if inbox.waiting and ended.origin is Origin.PEER and call.ended is None:
+            kept = inbox.waiting[:-1]
+            inbox._first = inbox._rest = None
+            for item in kept:
+                inbox._append(item)
         end(call, ended)
 
     with pytest.MonkeyPatch.context() as patch:

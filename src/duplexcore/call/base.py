@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..compression import compression_named
 from ..config import Config
 from ..errors import LocalProtocolError, MessageTooLargeError
 from ..status import ErrorCode
 from .events import CallEnded, CallEvent
-from .framing import frame_message, size_of
+from .framing import PREFIX, prefix_of, size_of
 from .inbox import Inbox
-from .replay import Replay
-from .tables import SEND, Fault, Receive, Say, Send
+from .outbox import Outbox
+from .tables import SAID, Fault, Receive, Say, Send
 
 if TYPE_CHECKING:
     from .lane import Lane
 
 __all__: list[str] = []
+
+# What is used for every message has a name here: to look a member up in its enum takes as long as to call a function.
+_IDLE: Final = Send.IDLE
+_CLOSED: Final = Send.CLOSED
+_ENDED: Final = Send.ENDED
+_UNHEARD: Final = Receive.IDLE
+_OVER: Final = Receive.ENDED
+_MESSAGE: Final = Say.MESSAGE
+_END: Final = Say.END
+_AFTER_MESSAGE: Final = SAID[Say.MESSAGE]
 
 
 class CallOwner(Protocol):
@@ -35,13 +44,10 @@ class Call:
     """One gRPC call, without what carries it. See `ClientCall` and `ServerCall`."""
 
     __slots__ = (
-        "_cut",
         "_inbox",
         "_lane",
         "_outbox",
         "_owner",
-        "_replay",
-        "_unsent",
         "compression",
         "config",
         "context",
@@ -58,8 +64,8 @@ class Call:
         self.config = config
         #: Absolute, on the clock whose readings are handed in as ``now``; None: no deadline.
         self.deadline: float | None = None
-        self.send_state: Send = Send.IDLE
-        self.receive_state: Receive = Receive.IDLE
+        self.send_state: Send = _IDLE
+        self.receive_state: Receive = _UNHEARD
         #: The outcome, known as soon as it has come, whether or not anyone has read up to it.
         self.ended: CallEnded | None = None
         #: Free for the driver's use; neither pickled nor looked at.
@@ -71,17 +77,14 @@ class Call:
         #: the peer with the headers.
         self.compression: str | None = None
         self._inbox = Inbox(lane, config)
-        self._outbox: deque[bytes] = deque()  # whole messages, with their prefixes
-        self._unsent = 0  # bytes in the outbox
-        self._cut = 0  # bytes of its first message that are framed already
-        self._replay: Replay | None = None  # a client's: keeps the messages that have left
+        self._outbox = Outbox()
 
     # --- the application's side ---------------------------------------------------------------------------------
 
     @property
     def writable(self) -> bool:
         """Whether `send_message` takes a message now (FLOW-10)."""
-        return self._unsent < self.config.send_buffer and self.send_state < Send.CLOSED
+        return self._outbox.size < self.config.send_buffer and self.send_state < _CLOSED
 
     def send_message(self, payload: bytes | bytearray | memoryview, *, compress: bool | None = None) -> bool:
         """Queues one message, whole. False: the call has ended already, see `ended`.
@@ -92,32 +95,40 @@ class Call:
         Raises `LocalProtocolError` after the send half was closed or while the call is not writable (wait for
         `CallWritable`), `MessageTooLargeError` above ``max_send_message_size``.
         """
-        size = size_of(payload)
-        if size > self.config.max_send_message_size:
+        plain = type(payload) is bytes and self.compression is None and not compress
+        size = len(payload) if plain else size_of(payload)
+        config = self.config
+        if size > config.max_send_message_size:
             raise MessageTooLargeError(
-                f"a message of {size} bytes is above max_send_message_size, {self.config.max_send_message_size}"
+                f"a message of {size} bytes is above max_send_message_size, {config.max_send_message_size}"
             )
-        following = self._may_say(Say.MESSAGE)
-        if following is Send.ENDED:
+        following = _AFTER_MESSAGE[self.send_state] or self._may_say(_MESSAGE)
+        if following is _ENDED:
             return False
-        if self._unsent >= self.config.send_buffer:
+        outbox = self._outbox
+        if outbox.size >= config.send_buffer:
             raise LocalProtocolError("the send buffer is full: wait for CallWritable before the next message")
-        framed = self._frame(payload, compress)  # refuses what is no bytes, before anything has changed
+        if plain:
+            prefix, body = size.to_bytes(PREFIX, "big"), payload
+        else:
+            prefix, body = self._frame(payload, compress)  # refuses what is no bytes, before anything has changed
         self.send_state = following
-        if self._unsent == 0:
+        if not outbox.size:
             self._lane.wants_write()
-        self._outbox.append(framed)
-        self._unsent += len(framed)
+        outbox.parts += (prefix, body)  # type: ignore[arg-type]
+        outbox.size += PREFIX + len(body)
         return True
 
-    def _frame(self, payload: bytes | bytearray | memoryview, compress: bool | None) -> bytes:
+    def _frame(self, payload: bytes | bytearray | memoryview, compress: bool | None) -> tuple[bytes, bytes]:
+        """Prefix and body."""
         if compress and self.compression is None:
             self._no_compression()
-        if self.compression is not None and compress is not False and size_of(payload):
-            packed = compression_named(self.compression).compress(bytes(payload))
-            if compress or len(packed) < size_of(payload):
-                return frame_message(packed, compressed=True)
-        return frame_message(payload)
+        body = bytes(memoryview(payload))
+        if self.compression is not None and compress is not False and body:
+            packed = compression_named(self.compression).compress(body)
+            if compress or len(packed) < len(body):
+                return prefix_of(packed, compressed=True), packed
+        return prefix_of(body), body
 
     def _no_compression(self) -> None:
         """A message is to be packed, and the call has no coding."""
@@ -140,7 +151,7 @@ class Call:
     # --- states and the end --------------------------------------------------------------------------------------
 
     def _may_say(self, what: Say) -> Send:
-        following = SEND.get((self.send_state, what))
+        following = SAID[what][self.send_state]
         if following is None:
             raise LocalProtocolError(_MISUSE[what])
         return following
@@ -150,10 +161,9 @@ class Call:
         if self.ended is not None:
             return
         self.ended = ended
-        self.send_state = SEND[self.send_state, Say.END]
-        self.receive_state = Receive.ENDED
+        self.send_state = self._may_say(_END)
+        self.receive_state = _OVER
         self._outbox.clear()
-        self._unsent = self._cut = 0
         self._inbox.end(ended)
         self._owner._call_readable(self)  # told to look already or not: writers and watchers are waiting, too
         self._owner._call_ended(self)
@@ -164,7 +174,7 @@ class Call:
         """Hands over the messages that ``data`` completes; the fault that ended the direction, if one did."""
         if self._inbox.receive(data):
             self._owner._call_readable(self)
-        return self._inbox.fault
+        return self._inbox.decoder.fault
 
     def _put(self, event: CallEvent) -> None:
         if self._inbox.put(event):
@@ -172,33 +182,14 @@ class Call:
 
     # --- bytes out -----------------------------------------------------------------------------------------------
 
-    @property
-    def _mid_message(self) -> bool:
-        """Whether a message is on the wire in part."""
-        return self._cut > 0
-
     def _pull_payload(self, room: int) -> bytes:
-        """Up to ``room`` bytes of the waiting messages: small ones share a frame, large ones are cut."""
-        outbox, parts, was_writable = self._outbox, [], self.writable
-        left = room
-        while outbox and left > 0:
-            message = outbox[0]
-            size = len(message) - self._cut
-            if size <= left:
-                parts.append(message[self._cut :] if self._cut else message)
-                outbox.popleft()
-                if self._replay is not None and not self._replay.keep(message):
-                    self._replay = None
-                self._cut = 0
-                left -= size
-            else:
-                parts.append(message[self._cut : self._cut + left])
-                self._cut += left
-                left = 0
-        self._unsent -= room - left
-        if not was_writable and self.writable:
+        """Up to ``room`` bytes of the waiting messages; at least one byte of both."""
+        outbox, limit = self._outbox, self.config.send_buffer
+        was_full = outbox.size >= limit
+        payload = outbox.pull(room)
+        if was_full and self.writable:
             self._owner._call_writable(self)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return payload
 
     def __repr__(self) -> str:
         states = f"send={self.send_state.name} receive={self.receive_state.name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from typing import Final
 
 from ..config import ClientConfig, Limit
 from ..metadata import EMPTY, Field, Metadata, field_list_size
@@ -13,10 +13,20 @@ from .events import CallEnded, InitialMetadata, Origin
 from .inbox import Inbox
 from .lane import Block, Data, Headers, Lane, Output
 from .replay import Replay, ReplayBudget
-from .tables import CLIENT_RECEIVE, DISORDER, RECEIVE_FAULTS, SEND, Fault, Hear, Receive, Say, Send
+from .tables import CLIENT_HEARD, DISORDER, RECEIVE_FAULTS, SAID, Fault, Hear, Receive, Say, Send
 from .timeout import encode_timeout
 
 __all__ = ["ClientCall"]
+
+# Named for the same reason as in `duplexcore.call.base`.
+_OPENED: Final = SAID[Say.OPENING][Send.IDLE]
+_OPEN: Final = Send.OPEN
+_CLOSED: Final = Send.CLOSED
+_ENDED: Final = Receive.ENDED
+_HALF_CLOSE: Final = Say.HALF_CLOSE
+_DATA: Final = Hear.DATA
+_HEADERS: Final = Hear.HEADERS
+_LAST_HEADERS: Final = Hear.LAST_HEADERS
 
 #: Who may have ended a call that can be started again.
 _NOBODYS = (Origin.TRANSPORT, Origin.PEER)
@@ -67,7 +77,8 @@ class ClientCall(Call):
         self.initial_metadata: Metadata | None = None
         self.deadline = deadline
         self.compression = compression
-        self.send_state = SEND[Send.IDLE, Say.OPENING]
+        assert _OPENED is not None
+        self.send_state = _OPENED
         if single_response:
             self._inbox.expect_one(_SECOND_RESPONSE)
         self._custom = custom
@@ -78,15 +89,16 @@ class ClientCall(Call):
         self._foreign: Status | None = None
         self._body = b""
         self._budget = replay  # None: the call is never started again
-        self._replay = None if replay is None else Replay(replay)
-        self._said: tuple[Send, deque[bytes]] | None = None  # by the application, before an end that allows `restart`
+        if replay is not None:
+            self._outbox.replay = Replay(replay)
+        self._said: tuple[Send, list[bytes]] | None = None  # by the application, before an end that allows `restart`
 
     # --- the application's side ---------------------------------------------------------------------------------
 
     def half_close(self) -> None:
         """No more messages from this side; the server may go on. A second one is a no-op."""
-        was, self.send_state = self.send_state, self._may_say(Say.HALF_CLOSE)
-        if was is Send.OPEN:
+        was, self.send_state = self.send_state, self._may_say(_HALF_CLOSE)
+        if was is _OPEN:
             self._lane.wants_write()
 
     def cancel(self, message: str = "cancelled by the client") -> None:
@@ -115,10 +127,10 @@ class ClientCall(Call):
         assert self._said is not None
         assert self._budget is not None
         self._lane, self._owner = lane, owner
-        (self.send_state, self._outbox), self._said = self._said, None
-        self._unsent = sum(map(len, self._outbox))
+        (self.send_state, said), self._said = self._said, None
+        self._outbox.refill(said)
         self._refused = self._refused or self._opened
-        self._replay = None if self._refused else Replay(self._budget)
+        self._outbox.replay = None if self._refused else Replay(self._budget)
         self._opened = False
         self.receive_state = Receive.IDLE
         self.ended = None
@@ -128,17 +140,18 @@ class ClientCall(Call):
 
     def _end(self, ended: CallEnded) -> None:
         if self.ended is None and self._budget is not None:
-            if ended.unprocessed and ended.origin in _NOBODYS and (self._replay is not None or not self._opened):
-                kept = self._replay.messages if self._replay is not None else ()
-                self._said = (self.send_state, deque((*kept, *self._outbox)))
+            replay = self._outbox.replay
+            if ended.unprocessed and ended.origin in _NOBODYS and (replay is not None or not self._opened):
+                kept = replay.messages if replay is not None else ()
+                self._said = (self.send_state, [*kept, *self._outbox.parts])
             self._commit()
         super()._end(ended)
 
     def _commit(self) -> None:
         """The server works on the call: it will not be started again."""
-        if self._replay is not None:
-            self._replay.drop()
-            self._replay = None
+        if self._outbox.replay is not None:
+            self._outbox.replay.drop()
+            self._outbox.replay = None
 
     # --- the carrier's side --------------------------------------------------------------------------------------
 
@@ -147,12 +160,12 @@ class ClientCall(Call):
             return None
         if not self._opened:
             return self._open(now)
-        if self._unsent:
+        if self._outbox.size:
             if room <= 0:
                 return None
             payload = self._pull_payload(room)
-            return Data(payload, end=self.send_state is Send.CLOSED and not self._unsent)
-        return Data(b"", end=True) if self.send_state is Send.CLOSED else None
+            return Data(payload, self.send_state is _CLOSED and not self._outbox.size)
+        return Data(b"", True) if self.send_state is _CLOSED else None
 
     def _open(self, now: float) -> Output | None:
         if self.deadline is not None and now >= self.deadline:
@@ -182,13 +195,13 @@ class ClientCall(Call):
         if self.ended is not None:
             return
         if end:
-            if self._hear(Hear.LAST_HEADERS):
+            if self._hear(_LAST_HEADERS):
                 self._on_outcome(block, headers.read_outcome(block, self.config))
             return
         self._commit()
         match headers.read_response(block, self._subtype, self.config):
             case headers.Response(metadata, encoding):
-                if self._hear(Hear.HEADERS):
+                if self._hear(_HEADERS):
                     self.initial_metadata = metadata
                     self._inbox.decoder.encoding = encoding
                     self._put(InitialMetadata(metadata))
@@ -200,7 +213,7 @@ class ClientCall(Call):
                     self._give_up(status, Origin.LIBRARY, reset, exceeded)
 
     def on_data(self, data: bytes) -> None:
-        if self.ended is not None or not self._hear(Hear.DATA):
+        if self.ended is not None or not self._hear(_DATA):
             return
         if self._foreign is not None:
             self._body += data
@@ -239,11 +252,11 @@ class ClientCall(Call):
 
     def _hear(self, what: Hear) -> bool:
         """Whether the table allows it; if not, the call has ended with the fault that the table names."""
-        following = CLIENT_RECEIVE.get((self.receive_state, what))
+        following = CLIENT_HEARD[what][self.receive_state]
         if following is None:
             self._fail(RECEIVE_FAULTS.get((self.receive_state, what), DISORDER))
             return False
-        if following is not Receive.ENDED:  # `_end` sets that, once the outcome is known
+        if following is not _ENDED:  # `_end` sets that, once the outcome is known
             self.receive_state = following
         return True
 

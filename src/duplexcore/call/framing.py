@@ -20,12 +20,16 @@ PREFIX = 5
 SMALL = 1024
 #: What Python takes for an unpacked message besides its bytes.
 OBJECTS = 144
-_PREFIX: Final = struct.Struct(">BI")
+PREFIX_FORMAT: Final = struct.Struct(">BI")
 
 
 def frame_message(payload: bytes | bytearray | memoryview, *, compressed: bool = False) -> bytes:
     """One message with its prefix."""
-    return b"".join((b"\1" if compressed else b"\0", size_of(payload).to_bytes(4, "big"), payload))
+    return b"".join((prefix_of(payload, compressed=compressed), payload))
+
+
+def prefix_of(payload: bytes | bytearray | memoryview, *, compressed: bool = False) -> bytes:
+    return (b"\1" if compressed else b"\0") + size_of(payload).to_bytes(4, "big")
 
 
 def size_of(payload: bytes | bytearray | memoryview) -> int:
@@ -50,33 +54,32 @@ class Run:
     """Whole messages as they came, back to back, none of which needs unpacking. Each is cut out when it is taken: until
     then many tiny ones take no more memory and time than their bytes (SEC-11)."""
 
-    __slots__ = ("_at", "_data", "count")
+    __slots__ = ("at", "count", "data")
 
     def __init__(self, data: bytes, count: int) -> None:
-        self._data: bytes | bytearray = data
-        self._at = 0
+        self.data = data
+        #: Where the next message begins, and how many there are from there on.
+        self.at = 0
         self.count = count
 
     def take(self) -> tuple[bytes, bool]:
         """The next message, and whether it was marked as compressed (which an empty one may be: COMP-9)."""
-        flags, length = _PREFIX.unpack_from(self._data, self._at)
-        start = self._at + PREFIX
-        self._at = end = start + length
+        flags, length = PREFIX_FORMAT.unpack_from(self.data, self.at)
+        start = self.at + PREFIX
+        self.at = end = start + length
         self.count -= 1
-        return bytes(self._data[start:end]), flags == 1
+        return self.data[start:end], flags == 1
 
     def absorb(self, following: Run) -> bool:
-        """Takes in the messages that came after its own, if it is small; nothing of ``following`` was taken yet."""
-        if len(self._data) >= SMALL:
+        """Takes in the messages that came after its own, if both are small; nothing of ``following`` was taken yet."""
+        if len(self.data) >= SMALL or len(following.data) >= SMALL:
             return False
-        if isinstance(self._data, bytes):
-            self._data = bytearray(self._data)
-        self._data += following._data
+        self.data += following.data
         self.count += following.count
         return True
 
     def fingerprint_state(self) -> bytes:
-        return bytes(self._data[self._at :])
+        return self.data[self.at :]
 
 
 #: One message, or several; a large one that came plain is itself.
@@ -100,10 +103,11 @@ class MessageDecoder:
     came, never with what was announced (FRM-4, FRM-6). After a fault the rest of the direction is ignored.
     """
 
-    __slots__ = ("_compressed", "_enabled", "_length", "_limit", "_parts", "_prefix", "buffered", "encoding", "fault")
+    __slots__ = ("_compressed", "_enabled", "_length", "_parts", "_prefix", "buffered", "encoding", "fault", "limit")
 
     def __init__(self, limit: int, enabled: tuple[str, ...] = ()) -> None:
-        self._limit = limit
+        #: Bytes that one message may have.
+        self.limit = limit
         self._enabled = enabled
         self._compressed = False
         self._prefix = b""
@@ -153,8 +157,8 @@ class MessageDecoder:
 
     def _pass_over(self, data: bytes, at: int) -> tuple[int, int]:
         """Where the whole messages in a row end that can be kept as they are, and how many they are."""
-        count, last, limit = 0, len(data) - PREFIX, self._limit
-        read = _PREFIX.unpack_from
+        count, last, limit = 0, len(data) - PREFIX, self.limit
+        read = PREFIX_FORMAT.unpack_from
         while at <= last:
             flags, length = read(data, at)
             if flags and (length or flags > 1 or not self._unpacks):
@@ -200,8 +204,8 @@ class MessageDecoder:
             self._fail(
                 StatusCode.INTERNAL, f"a message is compressed with {quoted(self.encoding)}: supported are {known}"
             )
-        elif length > self._limit:
-            self._exceed(f"a message of {length} bytes is above the limit of {self._limit}")
+        elif length > self.limit:
+            self._exceed(f"a message of {length} bytes is above the limit of {self.limit}")
         else:
             self._compressed = flags == 1
             return length
@@ -212,7 +216,7 @@ class MessageDecoder:
         if not message:
             return Unpacked(b"", 0)
         try:
-            return Unpacked(compression_named(self.encoding).decompress(message, self._limit), len(message))
+            return Unpacked(compression_named(self.encoding).decompress(message, self.limit), len(message))
         except OversizedMessageError as error:
             self._exceed(str(error))
         except CompressionError as error:

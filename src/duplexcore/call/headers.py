@@ -12,7 +12,7 @@ from typing import Final
 
 from .. import _version
 from ..config import ClientConfig, Limit, ServerConfig
-from ..metadata import EMPTY, Field, InvalidMetadataError, Metadata, decode_metadata, is_own
+from ..metadata import EMPTY, HIDDEN, Field, InvalidMetadataError, Metadata, decode_metadata
 from ..status import STATUS_BY_HTTP_STATUS, ErrorCode, Status, StatusCode, encode_message, parse_status, quoted
 from ..values import value
 from .lane import Block
@@ -161,8 +161,10 @@ def parted(fields: Sequence[Field]) -> tuple[tuple[Field, ...], dict[bytes, byte
         name = one[0]
         if name in VARYING:
             varying.setdefault(name, one[1])
+        elif name in HIDDEN or name[:1] == b":":
+            own.append(one)
         else:
-            (own if is_own(name) else custom).append(one)
+            custom.append(one)
     return tuple(own), varying, custom
 
 

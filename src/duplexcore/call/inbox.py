@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..config import Config
 from .events import CallEvent, InitialMetadata, Message
-from .framing import PREFIX, Item, MessageDecoder, Run, Unpacked
+from .framing import PREFIX, PREFIX_FORMAT, SMALL, Item, MessageDecoder, Run, Unpacked, frame_message
 from .tables import Fault
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ class Reader(IntEnum):
     ANNOUNCED = 2
 
 
+_UNASKED: Final = Reader.UNASKED
+_WAITING: Final = Reader.WAITING
+_ANNOUNCED: Final = Reader.ANNOUNCED
+_read_prefix: Final = PREFIX_FORMAT.unpack_from
+
+
 class Inbox:
     """Bytes and events in, messages and events out, in the same order.
 
@@ -36,15 +42,29 @@ class Inbox:
     the inbox empty. A call with one message only keeps it aside until the peer's end shows that it was the only one.
     """
 
-    __slots__ = ("_early", "_items", "_lane", "_reader", "_second", "_spare", "decoder", "was_compressed")
+    __slots__ = (
+        "_early",
+        "_first",
+        "_lane",
+        "_owed",
+        "_reader",
+        "_rest",
+        "_second",
+        "_spare",
+        "decoder",
+        "was_compressed",
+    )
 
     def __init__(self, lane: Lane, config: Config) -> None:
         self._lane = lane
         self.decoder = MessageDecoder(config.max_receive_message_size, config.compressions)
         #: Whether the message that was taken last came compressed (COMP-11).
         self.was_compressed = False
-        self._items: deque[Item | CallEvent] = deque()
-        self._reader = Reader.UNASKED
+        # What waits is one thing nearly always: a queue of its own would take more memory than all else of a call.
+        self._first: Item | CallEvent | None = None
+        self._rest: deque[Item | CallEvent] | None = None
+        self._reader = _UNASKED
+        self._owed = 0  # bytes that were taken, and are not credited yet: fewer than `SMALL`
         self._early = 0  # bytes of the next message that were credited before it was taken
         self._second: Fault | None = None  # what a second message is, where exactly one is expected,
         self._spare: Item | None = None  # and the first
@@ -53,8 +73,22 @@ class Inbox:
 
     def receive(self, data: bytes) -> bool:
         """Takes bytes of messages in; whether the reader must be told. See `fault` after it."""
+        decoder = self.decoder
+        if (
+            int.from_bytes(data[:PREFIX], "big") == len(data) - PREFIX <= decoder.limit
+            and not decoder.buffered
+            and decoder.fault is None
+        ):  # one message, whole and plain: what most frames bring
+            if self._second is not None:
+                self._keep_aside(data[PREFIX:], self._second)
+                return False
+            if self._first is None:
+                self._first = data[PREFIX:]
+            else:
+                self._append(Run(data, 1))
+            return self.tell()
         came = False
-        for item in self.decoder.feed(data):
+        for item in decoder.feed(data):
             came = True
             if isinstance(item, Unpacked):
                 self._lane.kept(item.gain)
@@ -67,16 +101,35 @@ class Inbox:
                 self._advance_unfinished()
         elif came:
             return self.tell()
-        elif self._reader is Reader.WAITING:
+        elif self._reader is _WAITING:
             self._advance_unfinished()
-        elif self._reader is Reader.UNASKED and self.decoder.buffered:
+        elif self._reader is _UNASKED and decoder.buffered:
             return self.tell()  # it must ask for a message that is larger than the window to come through
         return False
 
-    def _append(self, item: Item) -> None:
-        last = self._items[-1] if self._items else None
-        if not (isinstance(item, Run) and isinstance(last, Run) and last.absorb(item)):
-            self._items.append(item)
+    def _append(self, item: Item | CallEvent) -> None:
+        if self._first is None:
+            self._first = item
+        elif self._rest is None:
+            if not (isinstance(item, Run) and isinstance(self._first, Run) and self._first.absorb(item)):
+                self._rest = deque((item,))
+        else:
+            last = self._rest[-1]
+            if not (isinstance(item, Run) and isinstance(last, Run) and last.absorb(item)):
+                self._rest.append(item)
+
+    def _drop_first(self) -> None:
+        if self._rest is None:
+            self._first = None
+        else:
+            self._first = self._rest.popleft()
+            if not self._rest:
+                self._rest = None
+
+    @property
+    def waiting(self) -> list[Item | CallEvent]:
+        """What has come and is not taken, in order; for a look from outside."""
+        return [item for item in (self._first, *(self._rest or ())) if item is not None]
 
     def _keep_aside(self, item: Item, second: Fault) -> bool:
         """Whether it was the only message so far."""
@@ -98,14 +151,14 @@ class Inbox:
 
     def put(self, event: CallEvent) -> bool:
         """Whether the reader must be told."""
-        self._items.append(event)
+        self._append(event)
         return self.tell()
 
     def tell(self) -> bool:
         """Whether the reader has not been told yet; from here on it has."""
-        if self._reader is Reader.ANNOUNCED:
+        if self._reader is _ANNOUNCED:
             return False
-        self._reader = Reader.ANNOUNCED
+        self._reader = _ANNOUNCED
         return True
 
     # --- one message only -----------------------------------------------------------------------------------------
@@ -117,8 +170,8 @@ class Inbox:
     def expect_one(self, second: Fault) -> Fault | None:
         """From here on one message is delivered, at `complete`; ``second`` is what one more means, also now."""
         self._second = second
-        items = [item for item in self._items if isinstance(item, _ITEMS)]
-        self._items.clear()
+        items = [item for item in self.waiting if isinstance(item, _ITEMS)]
+        self._first = self._rest = None
         if sum(map(_count, items)) > 1:
             return second
         self._spare = items[0] if items else None
@@ -130,7 +183,7 @@ class Inbox:
             return True
         if self._spare is None:
             return False
-        self._items.append(self._spare)
+        self._append(self._spare)
         self._spare = None
         return True
 
@@ -139,71 +192,90 @@ class Inbox:
     def take_message(self) -> bytes | None:
         """The next message, with the `InitialMetadata` before it passed over; None when another event is next, or
         nothing."""
-        items = self._items
-        while items:
-            head = items[0]
-            if isinstance(head, _ITEMS):
-                return self._take_from(head)
-            if not isinstance(head, InitialMetadata):
+        while (first := self._first) is not None:
+            if type(first) is Run and not self._early:
+                flags, length = _read_prefix(first.data, first.at)
+                start = first.at + PREFIX
+                first.at = end = start + length
+                first.count -= 1
+                self.was_compressed = flags == 1
+                self._owed += PREFIX + length
+                if not first.count:
+                    self._drop_first()
+                    self._credit()
+                elif self._owed >= SMALL:
+                    self._credit()
+                return first.data[start:end]
+            if isinstance(first, _ITEMS):
+                return self._take_from(first)
+            if not isinstance(first, InitialMetadata):
                 return None
-            items.popleft()
+            self._drop_first()
         self._found_nothing()
         return None
 
     def next_event(self) -> CallEvent | None:
-        if not self._items:
+        first = self._first
+        if first is None:
             self._found_nothing()
             return None
-        head = self._items[0]
-        if isinstance(head, _ITEMS):
-            payload = self._take_from(head)
+        if isinstance(first, _ITEMS):
+            payload = self._take_from(first)
             return Message(payload, self.was_compressed)
-        self._items.popleft()
-        return head
+        self._drop_first()
+        return first
 
     def clear(self) -> None:
         """Nobody will take what is here."""
-        self._items.clear()
-        self._settle()
+        self._first = self._rest = None
+        if self._owed:
+            self._credit()
+        if self._early:
+            self._settle()
 
     def end(self, event: CallEvent) -> None:
         """Nothing comes after this; what came before it can still be taken, and the reader is told in any case."""
         self._spare = None
         self.decoder.drop()
-        self._items.append(event)
-        self._reader = Reader.ANNOUNCED
+        self._append(event)
+        self._reader = _ANNOUNCED
 
     # --- credit ---------------------------------------------------------------------------------------------------
 
-    def _take_from(self, head: Item) -> bytes:
-        """The first message of the first item; its bytes are credited."""
-        if isinstance(head, Run):
-            payload, self.was_compressed = head.take()
+    def _take_from(self, first: Item) -> bytes:
+        """A message of the first item; its bytes are owed."""
+        if isinstance(first, Run):
+            payload, self.was_compressed = first.take()
             size = len(payload)
-            if not head.count:
-                self._items.popleft()
+            if not first.count:
+                self._drop_first()
         else:
-            self._items.popleft()
-            self.was_compressed = isinstance(head, Unpacked)
-            if isinstance(head, Unpacked):
-                payload, size = head.payload, head.wire_size
-                self._lane.kept(-head.gain)
+            self._drop_first()
+            self.was_compressed = isinstance(first, Unpacked)
+            if isinstance(first, Unpacked):
+                payload, size = first.payload, first.wire_size
+                self._lane.kept(-first.gain)
             else:
-                payload, size = head, len(head)
-        owed = size + PREFIX - self._early
+                payload, size = first, len(first)
+        self._owed += size + PREFIX - self._early
         if self._early:
             self._settle()
-        if owed:
-            self._lane.consumed(owed)
+        if self._owed:
+            self._credit()
         return payload
+
+    def _credit(self) -> None:
+        owed, self._owed = self._owed, 0
+        self._lane.consumed(owed)
 
     def _settle(self) -> None:
         self._early = 0
         self._lane.settle()
 
     def _found_nothing(self) -> None:
-        self._reader = Reader.WAITING
-        self._advance_unfinished()
+        self._reader = _WAITING
+        if self.decoder.buffered:
+            self._advance_unfinished()
 
     def _advance_unfinished(self) -> None:
         """A reader waits for a message that may be larger than the window, or it is the only one: its bytes are
@@ -212,6 +284,21 @@ class Inbox:
         if owed > 0:
             self._early += owed
             self._lane.advance(owed)
+
+    def fingerprint_state(self) -> object:
+        """Without the accident of how messages were joined: each is shown as it came, or would have come plain."""
+        shown: list[object] = []
+        for item in self.waiting:
+            if isinstance(item, (Run, bytes)):
+                whole = item.fingerprint_state() if isinstance(item, Run) else frame_message(item)
+                if shown and isinstance(shown[-1], bytes):
+                    shown[-1] += whole
+                else:
+                    shown.append(whole)
+            else:
+                shown.append(item)
+        others = [getattr(self, name) for name in self.__slots__ if name not in ("_first", "_rest")]
+        return [shown, *others]
 
 
 def _count(item: Item) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Final, Protocol
 
 from ..config import Limit, ServerConfig
 from ..errors import LocalProtocolError
@@ -18,15 +18,28 @@ from ..metadata import (
     field_list_size,
 )
 from ..status import ErrorCode, Status, StatusCode
+from ..values import value
 from . import headers
 from .base import Call, CallOwner, reset_text
 from .events import CallEnded, HalfClosed, Origin
 from .lane import Block, Data, Headers, Lane, Output
-from .tables import DISORDER, RECEIVE_FAULTS, SERVER_RECEIVE, Fault, Hear, Receive, Say, Send
+from .tables import DISORDER, RECEIVE_FAULTS, SERVER_HEARD, Fault, Hear, Receive, Say, Send
 
 __all__ = ["ServerCall"]
 
+# Named for the same reason as in `duplexcore.call.base`.
+_UNHEARD: Final = Receive.IDLE
+_UNSAID: Final = Send.IDLE
+_ENDED: Final = Send.ENDED
+_FINISH: Final = Say.FINISH
+_DATA: Final = Hear.DATA
+_END: Final = Hear.END
+_HEADERS: Final = Hear.HEADERS
+_LAST_HEADERS: Final = Hear.LAST_HEADERS
+_LOCAL: Final = Origin.LOCAL
+
 OK = Status()
+_NO_FIELDS: Final[list[Field]] = []  # to be read only
 _NO_REQUEST = Fault(
     StatusCode.UNIMPLEMENTED, ErrorCode.NO_ERROR, "the client half-closed without the one request that the method has"
 )
@@ -80,7 +93,7 @@ class ServerCall(Call):
         #: What the client opened the call with.
         self.metadata: Metadata = EMPTY
         self._definition: headers.Definition | None = None  # what the request says; None: nothing that is in order
-        self._custom: list[Field] = []  # the application's initial metadata
+        self._custom: list[Field] = _NO_FIELDS  # the application's initial metadata
         self._initial_said = False  # it asked for headers before any message
         self._headers_sent = False
         self._finished = False  # it said finish()
@@ -118,7 +131,7 @@ class ServerCall(Call):
 
         Raises `LocalProtocolError` once messages or initial metadata were sent, and for a coding that is not enabled.
         """
-        if self.send_state is not Send.IDLE and self.ended is None:
+        if self.send_state is not _UNSAID and self.ended is None:
             raise LocalProtocolError("the compression is chosen before initial metadata or messages are sent")
         if name is not None and name not in self.config.compressions:
             raise LocalProtocolError(
@@ -149,17 +162,19 @@ class ServerCall(Call):
         Nothing but the trailers is sent when neither initial metadata nor a message was (STAT-2). Raises
         `LocalProtocolError` when it was said before and its trailers wait to be sent, or for metadata that can not be.
         """
-        following = self._may_say(Say.FINISH)
-        trailing_metadata = Metadata(trailing_metadata).redacting(self.config.sensitive_metadata)
-        custom = _encode(trailing_metadata)
+        following = self._may_say(_FINISH)
+        trailers, custom = EMPTY, _NO_FIELDS
+        if trailing_metadata != ():
+            trailers = Metadata(trailing_metadata).redacting(self.config.sensitive_metadata)
+            custom = _encode(trailers)
         if self._finished:
             return
         self._finished = True
-        if following is Send.ENDED:
+        if following is _ENDED:
             self._owner._call_released(self)
             return
         self.send_state = following
-        self._final = _Final(status, trailing_metadata, custom)
+        self._final = _Final(status, trailers, custom)
         self._inbox.clear()
         self._lane.wants_write()
 
@@ -173,13 +188,13 @@ class ServerCall(Call):
         if self._refusal is not None:
             fields, self._refusal = self._refusal, None
             if self._fits(fields):
-                return Headers(fields, end=True)
+                return Headers(fields, True)
             self._lane.abort(ErrorCode.INTERNAL_ERROR)
             return None
-        if self._unsent or (self._initial_said and self.ended is None):
+        if self._outbox.size or (self._initial_said and self.ended is None):
             if not self._headers_sent:
                 return self._open()
-            if self._unsent:
+            if self._outbox.size:
                 return Data(self._pull_payload(room)) if room > 0 else None
         return self._close() if self._final is not None else None
 
@@ -195,12 +210,11 @@ class ServerCall(Call):
         assert self._final is not None
         final, self._final = self._final, None
         status = final.status
-        # What does not fit loses its metadata first, then its message: the status at least (MD-12).
-        for message, custom in ((status.message, final.custom), (status.message[:100], []), ("", [])):
-            fields = self._final_fields(Status(status.code, message), custom)
+        for spoken, custom in _lesser(status, final.custom):
+            fields = self._final_fields(spoken, custom)
             if self._fits(fields):
-                self._end(CallEnded(status, final.metadata, Origin.LOCAL))
-                return Headers(fields, end=True)
+                self._end(CallEnded(status, final.metadata, _LOCAL))
+                return Headers(fields, True)
         text = "the trailers are above the client's limit"
         self._end(CallEnded(Status(StatusCode.INTERNAL, text), EMPTY, Origin.LIBRARY))
         self._lane.abort(ErrorCode.INTERNAL_ERROR)
@@ -219,8 +233,8 @@ class ServerCall(Call):
         self._cut_off(Status(StatusCode.DEADLINE_EXCEEDED, "deadline exceeded"), Origin.LOCAL)
 
     def on_headers(self, block: Block, end: bool) -> None:
-        opening = self.receive_state is Receive.IDLE
-        if self.ended is not None or not self._hear(Hear.LAST_HEADERS if end else Hear.HEADERS):
+        opening = self.receive_state is _UNHEARD
+        if self.ended is not None or not self._hear(_LAST_HEADERS if end else _HEADERS):
             return
         if opening and not self._begin(block):
             return
@@ -256,11 +270,11 @@ class ServerCall(Call):
         self._owner._call_refused(self, status, limit)
 
     def on_data(self, data: bytes) -> None:
-        if self.ended is None and self._hear(Hear.DATA) and not self._finished and (fault := self._receive(data)):
+        if self.ended is None and self._hear(_DATA) and not self._finished and (fault := self._receive(data)):
             self._fail(fault)
 
     def on_end(self) -> None:
-        if self.ended is None and self._hear(Hear.END):
+        if self.ended is None and self._hear(_END):
             self._half_closed()
 
     def on_reset(
@@ -283,7 +297,7 @@ class ServerCall(Call):
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _hear(self, what: Hear) -> bool:
-        following = SERVER_RECEIVE.get((self.receive_state, what))
+        following = SERVER_HEARD[what][self.receive_state]
         if following is None:
             self._fail(RECEIVE_FAULTS.get((self.receive_state, what), DISORDER))
             return False
@@ -316,12 +330,12 @@ class ServerCall(Call):
         when a message is on the wire in part (PROTOCOL-HTTP2 "Errors", DUP-35)."""
         if self.ended is not None:
             return
-        mid_message = self._mid_message
+        mid_message = self._outbox.mid_message
         self._end(CallEnded(status, EMPTY, origin, limit=limit))
         if mid_message:
             self._lane.abort(ErrorCode.CANCEL)
         else:
-            self._final = _Final(status, EMPTY, [])
+            self._final = _Final(status, EMPTY, _NO_FIELDS)
             self._lane.wants_write()
 
     def _end(self, ended: CallEnded) -> None:
@@ -332,7 +346,14 @@ class ServerCall(Call):
             self._owner._call_released(self)
 
 
-@dataclass(frozen=True, slots=True)
+def _lesser(status: Status, custom: list[Field]) -> Iterator[tuple[Status, list[Field]]]:
+    """What does not fit loses its metadata first, then its message: the status at least (MD-12)."""
+    yield status, custom
+    for message in (status.message[:100], ""):
+        yield Status(status.code, message), []
+
+
+@value
 class _Final:
     """The trailers of a call: status, metadata, and the latter as header fields."""
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from ..config import Limit
 from ..status import ErrorCode, StatusCode
 
 __all__ = ["CLIENT_RECEIVE", "RECEIVE_FAULTS", "SEND", "SERVER_RECEIVE", "Fault", "Hear", "Receive", "Say", "Send"]
+
+StateT = TypeVar("StateT", bound=IntEnum)
+WhatT = TypeVar("WhatT", bound=IntEnum)
 
 
 class Send(IntEnum):
@@ -100,6 +103,20 @@ SERVER_RECEIVE: Final[dict[tuple[Receive, Hear], Receive]] = {
     (Receive.OPEN, Hear.RESET): Receive.ENDED,
     (Receive.CLOSED, Hear.RESET): Receive.ENDED,
 }
+
+
+def by_number(
+    table: dict[tuple[StateT, WhatT], StateT], states: type[StateT], whats: type[WhatT]
+) -> tuple[tuple[StateT | None, ...], ...]:
+    """The same table by what happens, then by state, None where nothing stands: the hash of a pair of enum members
+    takes longer than all else that is done for a message."""
+    return tuple(tuple(table.get((state, what)) for state in states) for what in whats)
+
+
+#: For every message: ``SAID[what][state]``, ``CLIENT_HEARD[what][state]``, ``SERVER_HEARD[what][state]``.
+SAID: Final = by_number(SEND, Send, Say)
+CLIENT_HEARD: Final = by_number(CLIENT_RECEIVE, Receive, Hear)
+SERVER_HEARD: Final = by_number(SERVER_RECEIVE, Receive, Hear)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,13 +104,13 @@ def _item(item: Any) -> Any:
 
 def _call(half: Half, call: Call) -> Any:
     inbox = call._inbox
-    items = [_item(item) for item in inbox._items]
+    items = [_item(item) for item in inbox.waiting]
     lane: Any = call._lane
     deadline = None if call.deadline is None or call.ended is not None else call.deadline - half.now
     return (
         (call.send_state.name, call.receive_state.name, deadline),
         _outcome(call.ended),
-        (list(call._outbox), call._cut),
+        call._outbox.fingerprint_state()[:2],
         (items, inbox._reader.name, inbox._early, inbox.decoder.buffered),
         [
             getattr(call, name)

@@ -227,6 +227,6 @@ def unread_bytes(app: App) -> int:
 def kept_bytes(app: App) -> int:
     """Bytes of messages that lie in the call of ``app`` for its reader."""
     inbox: Any = app.call._inbox
-    items = sum(len(item.fingerprint_state()) for item in inbox._items if isinstance(item, Run))
-    items += sum(len(item) for item in inbox._items if isinstance(item, bytes))
+    items = sum(len(item.fingerprint_state()) for item in inbox.waiting if isinstance(item, Run))
+    items += sum(len(item) for item in inbox.waiting if isinstance(item, bytes))
     return items + int(inbox.decoder.buffered)
