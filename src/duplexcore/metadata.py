@@ -80,7 +80,11 @@ class Metadata(Sequence[tuple[str, Value]]):
     @overload
     def __getitem__(self, index: slice) -> Metadata: ...
     def __getitem__(self, index: int | slice) -> tuple[str, Value] | Metadata:
-        return self._pairs[index] if isinstance(index, int) else self._with(self._pairs[index])
+        try:
+            return self._pairs[index] if isinstance(index, int) else self._with(self._pairs[index])
+        except TypeError:  # no index at all, but a name
+            text = f"a name may stand in metadata more than once: use .get({index!r}) or .all({index!r})"
+            raise TypeError(text) from None
 
     def __len__(self) -> int:
         return len(self._pairs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import duplexcore.call.base
-from duplexcore.call.tables import SEND
+from duplexcore.call.tables import SAID
 from duplexcore.testing.sim.choosing import TapeChooser
 from duplexcore.testing.sim.coverage import Coverage, denominators, measure
 from duplexcore.testing.sim.coverage_cells import TABLES, Cell, counted
@@ -55,7 +55,7 @@ def test_cells_are_counted_only_meanwhile() -> None:
     seen = cells.total()
     Simulation(Scenario(calls=(CallScript(),)), TapeChooser([])).run()
     assert cells.total() == seen
-    assert vars(duplexcore.call.base)["SEND"] is SEND
+    assert vars(duplexcore.call.base)["SAID"] is SAID
 
 
 def test_a_chooser_goes_for_an_order_that_is_wanted() -> None:

@@ -246,7 +246,7 @@ async def test_what_a_handler_cannot_send_is_its_failure(caplog: pytest.LogCaptu
 
 
 @pytest.mark.req("MD-7")
-async def test_an_error_of_another_call_passes_on_what_can_be_sent() -> None:
+async def test_an_error_of_another_call_passes_on_what_can_be_sent(caplog: pytest.LogCaptureFixture) -> None:
     """A handler that lets an upstream call's error through: its status counts more than a name that nobody may send."""
 
     upstream = Metadata([("grpc-server-stats-bin", b"1"), ("fine", "yes")])
@@ -261,6 +261,8 @@ async def test_an_error_of_another_call_passes_on_what_can_be_sent() -> None:
             await adding.response()
         assert caught.value.code is StatusCode.ABORTED
         assert list(adding.trailing_metadata) == [("fine", "yes")]
+    told = [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG]
+    assert told == [f"{SUM.path}: trailing metadata that can not be sent is left out: grpc-server-stats-bin"]
 
 
 @pytest.mark.req("D-6")

@@ -2,6 +2,8 @@
 
 import base64
 import pickle
+import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -60,6 +62,12 @@ def test_a_name_or_a_whole_pair_can_be_asked_for() -> None:
     assert metadata.get("c") is None
     assert metadata.get("c", "other") == "other"
     assert metadata.all("c") == []
+
+
+def test_a_name_as_an_index_says_what_to_use_instead() -> None:
+    metadata: Any = Metadata([("a", "1")])
+    with pytest.raises(TypeError, match=re.escape(".get('a') or .all('a')")):
+        metadata["a"]
 
 
 @pytest.mark.req("MD-15")

@@ -70,7 +70,7 @@ def _judge(core: ServerCore, error: BaseException) -> tuple[Status, Metadata]:
         LOGGER.debug("%s: after its end: %r", shown(core.engine.method), error)
         return OK, NO_METADATA
     if isinstance(error, RpcError) and not error.status.ok:
-        return error.status, core.trailing_metadata + error.trailing_metadata.echoable()
+        return error.status, core.trailing_metadata + _sendable(core, error.trailing_metadata)
     if isinstance(error, MessageTooLargeError):
         return error.status, core.trailing_metadata
     LOGGER.error("the handler of %s failed", shown(core.engine.method), exc_info=error)
@@ -84,6 +84,18 @@ async def _request(core: ServerCore, registered: Registered) -> Any:
 
 async def _respond(core: ServerCore, registered: Registered, response: Any) -> None:
     await CallWriter(core, registered.method.response_codec).send(response)
+
+
+def _sendable(core: ServerCore, metadata: Metadata) -> Metadata:
+    """What of an error's metadata can be sent: a handler may pass on what another server has said. What is left out is
+    told to whoever reads the log, since the client can not be told (MD-2)."""
+    sendable = metadata.echoable()
+    if len(sendable) < len(metadata):
+        names = ", ".join(sorted({name for name, value in metadata if (name, value) not in sendable}))
+        LOGGER.warning(
+            "%s: trailing metadata that can not be sent is left out: %s", shown(core.engine.method), shown(names)
+        )
+    return sendable
 
 
 async def _unary(core: ServerCore, registered: Registered) -> None:

@@ -27,7 +27,6 @@ _UNHEARD: Final = Receive.IDLE
 _OVER: Final = Receive.ENDED
 _MESSAGE: Final = Say.MESSAGE
 _END: Final = Say.END
-_AFTER_MESSAGE: Final = SAID[Say.MESSAGE]
 
 
 class CallOwner(Protocol):
@@ -102,7 +101,7 @@ class Call:
             raise MessageTooLargeError(
                 f"a message of {size} bytes is above max_send_message_size, {config.max_send_message_size}"
             )
-        following = _AFTER_MESSAGE[self.send_state] or self._may_say(_MESSAGE)
+        following = SAID[_MESSAGE][self.send_state] or self._may_say(_MESSAGE)
         if following is _ENDED:
             return False
         outbox = self._outbox
@@ -123,7 +122,7 @@ class Call:
         """Prefix and body."""
         if compress and self.compression is None:
             self._no_compression()
-        body = bytes(memoryview(payload))
+        body = b"".join((payload,))  # whatever holds bytes in one piece
         if self.compression is not None and compress is not False and body:
             packed = compression_named(self.compression).compress(body)
             if compress or len(packed) < len(body):

@@ -13,13 +13,13 @@ from .events import CallEnded, InitialMetadata, Origin
 from .inbox import Inbox
 from .lane import Block, Data, Headers, Lane, Output
 from .replay import Replay, ReplayBudget
-from .tables import CLIENT_HEARD, DISORDER, RECEIVE_FAULTS, SAID, Fault, Hear, Receive, Say, Send
+from .tables import CLIENT_HEARD, DISORDER, RECEIVE_FAULTS, Fault, Hear, Receive, Say, Send
 from .timeout import encode_timeout
 
 __all__ = ["ClientCall"]
 
 # Named for the same reason as in `duplexcore.call.base`.
-_OPENED: Final = SAID[Say.OPENING][Send.IDLE]
+_OPENING: Final = Say.OPENING
 _OPEN: Final = Send.OPEN
 _CLOSED: Final = Send.CLOSED
 _ENDED: Final = Receive.ENDED
@@ -77,8 +77,7 @@ class ClientCall(Call):
         self.initial_metadata: Metadata | None = None
         self.deadline = deadline
         self.compression = compression
-        assert _OPENED is not None
-        self.send_state = _OPENED
+        self.send_state = self._may_say(_OPENING)
         if single_response:
             self._inbox.expect_one(_SECOND_RESPONSE)
         self._custom = custom

@@ -31,9 +31,10 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table of the engine, and the modules that execute it."""
+    """A table of the engine, the modules that execute it, and the form in which they do: by pairs, or by number."""
 
     name: str
+    executed: str
     cells: Mapping[Any, IntEnum]
     states: type[IntEnum]
     events: type[IntEnum]
@@ -52,11 +53,11 @@ class Table(NamedTuple):
 
 
 TABLES: Final = (
-    Table("SEND", SEND, Send, Say, (duplexcore.call.base, duplexcore.call.client)),
-    Table("CLIENT_RECEIVE", CLIENT_RECEIVE, Receive, Hear, (duplexcore.call.client,)),
-    Table("SERVER_RECEIVE", SERVER_RECEIVE, Receive, Hear, (duplexcore.call.server,)),
-    Table("STREAM", STREAM, StreamState, Step, (duplexcore.http2.lane,)),
-    Table("CONNECTION", CONNECTION, ConnectionState, Turn, (duplexcore.connection.base,)),
+    Table("SEND", "SAID", SEND, Send, Say, (duplexcore.call.base,)),
+    Table("CLIENT_RECEIVE", "CLIENT_HEARD", CLIENT_RECEIVE, Receive, Hear, (duplexcore.call.client,)),
+    Table("SERVER_RECEIVE", "SERVER_HEARD", SERVER_RECEIVE, Receive, Hear, (duplexcore.call.server,)),
+    Table("STREAM", "STREAM", STREAM, StreamState, Step, (duplexcore.http2.lane,)),
+    Table("CONNECTION", "CONNECTION", CONNECTION, ConnectionState, Turn, (duplexcore.connection.base,)),
 )
 
 
@@ -80,6 +81,25 @@ class _Counting(dict[Any, Any]):
         return super().__getitem__(key)
 
 
+class _CountingRow:
+    """One row of a table by number, that counts."""
+
+    def __init__(self, table: Table, event: IntEnum, counts: Counter[Cell]) -> None:
+        self._table = table
+        self._event = event
+        self._counts = counts
+
+    def __getitem__(self, state: IntEnum) -> IntEnum | None:
+        self._counts[Cell(self._table.name, state.name, self._event.name)] += 1
+        return self._table.cells.get((state, self._event))
+
+
+def _counting(table: Table, counts: Counter[Cell]) -> Any:
+    if table.executed == table.name:
+        return _Counting(table, counts)
+    return tuple(_CountingRow(table, event, counts) for event in table.events)
+
+
 def _counting_resets(on_reset: Any, table: str, counts: Counter[Cell]) -> Any:
     """An end that comes from below needs no look-up, since it is possible everywhere; it is counted all the same."""
 
@@ -97,14 +117,14 @@ def counted() -> Generator[Counter[Cell]]:
     counts: Counter[Cell] = Counter()
     replaced = [(module, table) for table in TABLES for module in table.users]
     before: list[tuple[Any, str, Any]] = [
-        (module, table.name, getattr(module, table.name)) for module, table in replaced
+        (module, table.executed, getattr(module, table.executed)) for module, table in replaced
     ]
     calls: tuple[tuple[Any, str], ...] = ((ClientCall, "CLIENT_RECEIVE"), (ServerCall, "SERVER_RECEIVE"))
     before += [(call, "on_reset", call.on_reset) for call, _ in calls]
     for call, name in calls:
         call.on_reset = _counting_resets(call.on_reset, name, counts)
     for module, table in replaced:
-        setattr(module, table.name, _Counting(table, counts))
+        setattr(module, table.executed, _counting(table, counts))
     try:
         yield counts
     finally:
