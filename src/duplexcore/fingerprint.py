@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
@@ -16,6 +15,8 @@ def fingerprint(root: object) -> bytes:
 
     An object may give a canonical state of its own as ``fingerprint_state()``.
     """
+    import hashlib  # noqa: PLC0415 - few ask for a digest, and it loads OpenSSL
+
     digest = hashlib.blake2b(digest_size=16)
     seen: dict[int, int] = {}
     _walk(root, digest.update, seen, keep=[])
