@@ -21,8 +21,12 @@ end = Call._end
 
 def hastily(self: Call, ended: CallEnded) -> None:
     """A fault: what ends pushes out the last message that nobody has read."""
-    if self._inbox._items and self.ended is None:
-        self._inbox._items.pop()
+    inbox = self._inbox
+    if inbox.waiting and self.ended is None:
+        kept = inbox.waiting[:-1]
+        inbox._first = inbox._rest = None
+        for item in kept:
+            inbox._append(item)
     end(self, ended)
 
 

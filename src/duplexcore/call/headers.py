@@ -111,7 +111,7 @@ def _request(
 # --- what a server sends ---------------------------------------------------------------------------------------------
 
 
-def response_fields(config: ServerConfig, subtype: str, encoding: str | None, custom: list[Field]) -> list[Field]:
+def response_fields(config: ServerConfig, subtype: str, encoding: str | None, custom: Sequence[Field]) -> list[Field]:
     """Response-Headers (HDR-13)."""
     return [*_response(subtype, encoding, config.compressions), *custom]
 
@@ -129,7 +129,7 @@ def _response(subtype: str, encoding: str | None, compressions: tuple[str, ...])
 _STATUS_FIELDS: Final[tuple[Field, ...]] = tuple((b"grpc-status", b"%d" % code) for code in StatusCode)
 
 
-def trailer_fields(status: Status, custom: list[Field]) -> list[Field]:
+def trailer_fields(status: Status, custom: Sequence[Field]) -> list[Field]:
     """Trailers (STAT-1): the message is left out when it is empty (STAT-8)."""
     if not status.message:
         return [_STATUS_FIELDS[status.code], *custom]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from ..config import Limit, ServerConfig
@@ -39,7 +39,6 @@ _LAST_HEADERS: Final = Hear.LAST_HEADERS
 _LOCAL: Final = Origin.LOCAL
 
 OK = Status()
-_NO_FIELDS: Final[list[Field]] = []  # to be read only
 _NO_REQUEST = Fault(
     StatusCode.UNIMPLEMENTED, ErrorCode.NO_ERROR, "the client half-closed without the one request that the method has"
 )
@@ -93,7 +92,7 @@ class ServerCall(Call):
         #: What the client opened the call with.
         self.metadata: Metadata = EMPTY
         self._definition: headers.Definition | None = None  # what the request says; None: nothing that is in order
-        self._custom: list[Field] = _NO_FIELDS  # the application's initial metadata
+        self._custom: Sequence[Field] = ()  # the application's initial metadata
         self._initial_said = False  # it asked for headers before any message
         self._headers_sent = False
         self._finished = False  # it said finish()
@@ -163,7 +162,8 @@ class ServerCall(Call):
         `LocalProtocolError` when it was said before and its trailers wait to be sent, or for metadata that can not be.
         """
         following = self._may_say(_FINISH)
-        trailers, custom = EMPTY, _NO_FIELDS
+        trailers = EMPTY
+        custom: Sequence[Field] = ()
         if trailing_metadata != ():
             trailers = Metadata(trailing_metadata).redacting(self.config.sensitive_metadata)
             custom = _encode(trailers)
@@ -220,7 +220,7 @@ class ServerCall(Call):
         self._lane.abort(ErrorCode.INTERNAL_ERROR)
         return None
 
-    def _final_fields(self, status: Status, custom: list[Field]) -> list[Field]:
+    def _final_fields(self, status: Status, custom: Sequence[Field]) -> list[Field]:
         if self._headers_sent:
             return headers.trailer_fields(status, custom)
         return headers.trailers_only_fields(self._subtype, status, custom)
@@ -335,7 +335,7 @@ class ServerCall(Call):
         if mid_message:
             self._lane.abort(ErrorCode.CANCEL)
         else:
-            self._final = _Final(status, EMPTY, _NO_FIELDS)
+            self._final = _Final(status, EMPTY, ())
             self._lane.wants_write()
 
     def _end(self, ended: CallEnded) -> None:
@@ -346,11 +346,11 @@ class ServerCall(Call):
             self._owner._call_released(self)
 
 
-def _lesser(status: Status, custom: list[Field]) -> Iterator[tuple[Status, list[Field]]]:
+def _lesser(status: Status, custom: Sequence[Field]) -> Iterator[tuple[Status, Sequence[Field]]]:
     """What does not fit loses its metadata first, then its message: the status at least (MD-12)."""
     yield status, custom
     for message in (status.message[:100], ""):
-        yield Status(status.code, message), []
+        yield Status(status.code, message), ()
 
 
 @value
@@ -359,7 +359,7 @@ class _Final:
 
     status: Status
     metadata: Metadata
-    custom: list[Field]
+    custom: Sequence[Field]
 
 
 def _encode(metadata: MetadataLike) -> list[Field]:

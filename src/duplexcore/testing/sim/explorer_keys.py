@@ -18,7 +18,6 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from duplexcore.call.base import Call
-from duplexcore.call.framing import Run
 from duplexcore.http2.native_core import NativeCore
 
 from .sides import ORDINARY
@@ -96,15 +95,10 @@ def _core(carrier: Any) -> Any:
     )
 
 
-def _item(item: Any) -> Any:
-    if isinstance(item, Run):
-        return item.fingerprint_state()
-    return item if isinstance(item, bytes) else type(item).__name__
-
-
 def _call(half: Half, call: Call) -> Any:
-    inbox = call._inbox
-    items = [_item(item) for item in inbox.waiting]
+    inbox: Any = call._inbox
+    shown: list[Any] = inbox.fingerprint_state()[0]  # however it was cut and joined
+    items = [item if isinstance(item, bytes) else type(item).__name__ for item in shown]
     lane: Any = call._lane
     deadline = None if call.deadline is None or call.ended is not None else call.deadline - half.now
     return (
