@@ -215,7 +215,9 @@ class Channel:
     async def _start(self, method: Method[Any, Any], options: CallOptions, *, single: bool) -> ClientCore:
         if self._left:
             raise anyio.ClosedResourceError("the channel is closed")
-        deadline, ambient = await self._deadline(options)
+        deadline, ambient = self._deadline(options)
+        if deadline == -math.inf:  # cancelled already
+            await anyio.lowlevel.checkpoint()
         metadata = options.get("metadata", ())
         own = options.get("credentials")
         if self._credentials is not None or own is not None:
@@ -261,15 +263,13 @@ class Channel:
             raise anyio.ClosedResourceError("the channel is closed")
         return made
 
-    async def _deadline(self, options: CallOptions) -> tuple[float | None, bool]:
-        """The call's deadline, and whether it is that of a cancel scope around it."""
+    def _deadline(self, options: CallOptions) -> tuple[float | None, bool]:
+        """The call's deadline, and whether it is that of a cancel scope around it: -inf when that is cancelled."""
         timeout, inherit = options.get("timeout"), options.get("inherit_deadline")
         if timeout is not None and math.isnan(timeout):
             raise ValueError("timeout is not a number")
         own = math.inf if timeout is None else anyio.current_time() + timeout
         ambient = anyio.current_effective_deadline() if (self._inherit if inherit is None else inherit) else math.inf
-        if ambient == -math.inf:  # cancelled already
-            await anyio.lowlevel.checkpoint()
         if ambient < own:
             return ambient, True
         return (None if own == math.inf else own), False

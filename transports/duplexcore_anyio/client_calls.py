@@ -199,6 +199,9 @@ class DuplexCall(_Receiving[Resp], _Sending[Req], Generic[Req, Resp]):
         core = await super()._enter()
         self.reader = CallReader(core, self._method.response_codec)
         self.writer = RequestWriter(core, self._method.request_codec)
+        # From here on without a coroutine around each of them.
+        self.receive = self.reader.receive  # type: ignore[method-assign]
+        self.send = self.writer.send  # type: ignore[method-assign]
         return core
 
     def exchange(self, source: Iterable[Req] | AsyncIterable[Req]) -> Exchange[Req, Resp]:

@@ -95,7 +95,7 @@ class Connections:
         if place is self._refusing:
             return False
         place.engine.restart_call(core.engine)
-        core.driver = place
+        core.move(place)
         place.settle()
         place.wake_writer()
         return True

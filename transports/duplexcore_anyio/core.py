@@ -27,6 +27,7 @@ class CallCore(Generic[EngineCallT]):
     __slots__ = (
         "_readable",
         "_reading",
+        "_told",
         "_turn",
         "_watchers",
         "_writable",
@@ -53,6 +54,7 @@ class CallCore(Generic[EngineCallT]):
         self._reading = False
         self._writing = False
         self._turn = TURN
+        self._told = -1  # the driver's turn in which it was told last that there is something to write
         engine.context = self
 
     # --- heard from the driver --------------------------------------------------------------------------------------
@@ -93,7 +95,7 @@ class CallCore(Generic[EngineCallT]):
         while (message := engine.take_message()) is None:
             if engine.receive_state >= Receive.CLOSED:
                 return None
-            self.driver.wake_writer()  # credit for a message that is larger than the window
+            self.tell()  # credit for a message that is larger than the window
             if (waiter := self._readable) is None:
                 waiter = self._readable = self.driver.new_waiter()
             self._reading = True
@@ -103,7 +105,8 @@ class CallCore(Generic[EngineCallT]):
                 self._reading = False
             if self.left:
                 raise self.closed_error()
-        self.driver.wake_writer()  # credit for what was taken
+        if self._told != self.driver.turn:
+            self.tell()  # credit for what was taken
         return message
 
     async def offer(self, payload: bytes, compress: bool | None = None) -> None:
@@ -130,7 +133,19 @@ class CallCore(Generic[EngineCallT]):
             compress, self.compress_next = self.compress_next, None
         if not engine.send_message(payload, compress=compress):
             await self.refuse()
-        self.driver.wake_writer()
+        if self._told != self.driver.turn:
+            self.tell()
+
+    def tell(self) -> None:
+        """Lets the driver write what comes of what was said: it need hear that once a turn."""
+        driver = self.driver
+        self._told = driver.turn
+        driver.wake_writer()
+
+    def move(self, driver: Keeper[Any]) -> None:
+        """The call goes on with another connection."""
+        self.driver = driver
+        self._told = -1
 
     async def _room(self) -> None:
         """Until a message may be offered, or never will be."""

@@ -33,6 +33,8 @@ class Keeper(Generic[EngineT]):
         self.peer_certificate: bytes | None = None
         #: Makes waiters for the event loop that runs.
         self.new_waiter = waiters()
+        #: Rises whenever the writer has looked for what there is to write: who has woken it since need not again.
+        self.turn = 0
         #: Reads the event loop's clock.
         self.now = clock()
         self._alarm = alarms()(self._on_time)

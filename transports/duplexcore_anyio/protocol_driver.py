@@ -78,7 +78,7 @@ class ProtocolDriver(Driver[EngineT], asyncio.BufferedProtocol):
         self._scratch = _SCRATCH.view
         self._phase = _Phase.OPEN
         self._is_due = False  # a write is, at the end of the turn
-        self._spoken = 0  # how often something was said since the last one
+        self._spoken = 0  # how many calls have said something since the last one
         self._is_full = False  # the transport takes no more
         self._is_deaf = False  # nothing is read: the engine wants no more, or calls wait to be handed over
         self._at_eof = False
@@ -211,6 +211,7 @@ class ProtocolDriver(Driver[EngineT], asyncio.BufferedProtocol):
     def _write(self) -> None:
         """What the engine has to write, as far as the transport takes it; then what came of it."""
         engine = self.engine
+        self.turn += 1
         if self._phase is _Phase.OPEN:
             now, written = self.now(), 0
             try:

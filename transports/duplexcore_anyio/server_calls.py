@@ -206,6 +206,9 @@ class DuplexServerCall(ServerContext, ObjectReceiveStream[Req], ObjectSendStream
         #: The requests, and the responses, as objects of their own.
         self.reader = CallReader(core, method.request_codec)
         self.writer = CallWriter(core, method.response_codec)
+        # Without a coroutine around each of them.
+        self.receive = self.reader.receive  # type: ignore[method-assign]
+        self.send = self.writer.send  # type: ignore[method-assign]
 
     async def receive(self) -> Req:
         """See `CallReader.receive`: EndOfStream when the client has half-closed."""

@@ -112,6 +112,7 @@ class StreamDriver(Driver[EngineT]):
         try:
             while True:
                 self._wanted = False
+                self.turn += 1
                 data = engine.data_to_send(self.now())
                 self.settle()
                 if data:
