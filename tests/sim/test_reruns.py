@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from duplexcore import InitialMetadata
 from duplexcore.call.server import ServerCall
 from duplexcore.testing.sim.choosing import Recorder, TapeChooser
+from duplexcore.testing.sim.configurations import CARRIERS
 from duplexcore.testing.sim.policies import PrngChooser
 from duplexcore.testing.sim.scripts import CallScript, draw_script
 from duplexcore.testing.sim.simulation import Scenario, Simulation
@@ -92,20 +94,27 @@ for seed in range(0, 2_000, 50):
     simulation = EngineTarget()(PrngChooser(seed))
     told = [app.events for app in simulation.apps()]
     prints = [side.engine.fingerprint().hex() for side in (simulation.client, simulation.server)]
+    scenario = simulation.scenario
+    print("in process" if scenario.in_process else (scenario.client.http2, scenario.server.http2))
     print(seed, sha256(repr((simulation.trace, told, prints)).encode()).hexdigest())
 """
 
 
 def test_every_fiftieth_example_is_the_same_in_two_processes() -> None:
-    """P49: traces, events and fingerprints; `PrngChooser` seeds stand for tapes, which they determine."""
+    """P49: traces, events and fingerprints; `PrngChooser` seeds stand for tapes, which they determine.
+
+    Among them is each carrier, at each side.
+    """
     outputs = {
         subprocess.run(
-            [sys.executable, "-c", TRACE], capture_output=True, check=True, env={"PYTHONHASHSEED": seed}
+            [sys.executable, "-c", TRACE], capture_output=True, check=True, env=os.environ | {"PYTHONHASHSEED": seed}
         ).stdout
         for seed in ("0", "31337")
     }
     assert len(outputs) == 1
-    assert outputs.pop().count(b"\n") == 40
+    lines = outputs.pop().decode().splitlines()
+    assert len(lines) == 80
+    assert set(lines[::2]) == {str(pair or "in process") for pair in CARRIERS.values()}
 
 
 def test_a_tape_gives_the_run_of_its_seed() -> None:

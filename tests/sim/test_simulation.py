@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -92,7 +93,7 @@ def test_a_seed_gives_the_same_run_in_any_process_and_hash_seed() -> None:
     """P49."""
     outputs = {
         subprocess.run(
-            [sys.executable, "-c", TRACE], capture_output=True, check=True, env={"PYTHONHASHSEED": seed}
+            [sys.executable, "-c", TRACE], capture_output=True, check=True, env=os.environ | {"PYTHONHASHSEED": seed}
         ).stdout
         for seed in ("0", "1", "4242")
     }
