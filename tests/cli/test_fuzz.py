@@ -267,6 +267,23 @@ def test_a_machine_without_a_service_is_told(
     assert (again.exit_code, again.output[:5]) == (2, "ERROR")
 
 
+# --- the carriers beside each other -----------------------------------------------------------------------------------
+
+
+def test_the_carriers_are_compared_by_several_processes(tmp_path: Path) -> None:
+    result = fuzz("run", "engine", "--differential", "--jobs", "2", "--runs", "120", "--cases", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "nothing found in 120 runs" in result.output
+    assert "1 checks" in result.output
+
+
+def test_jobs_and_the_comparison_are_for_the_engine() -> None:
+    result = fuzz("run", "hasty:Hasty", "--differential")
+    assert (result.exit_code, "--differential is for the engine" in result.output) == (2, True)
+    result = fuzz("run", "localhost:1", "--jobs", "2")
+    assert (result.exit_code, "--jobs is for the engine" in result.output) == (2, True)
+
+
 # --- what the tutorial shows ------------------------------------------------------------------------------------------
 
 

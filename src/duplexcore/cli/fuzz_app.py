@@ -34,6 +34,7 @@ FORMATS = ("junit", "ndjson", "html")
 TIMES = 5
 #: Runs of `fuzz run`, where neither runs nor time are given: in process, and over a socket.
 RUNS, RUNS_ADDRESS = 5_000, 200
+JOBS_ARE_FOR = "--jobs is for the engine, and for targets derived from it"
 
 
 class Reports(click.ParamType):  # type: ignore[type-arg] # generic from click 8.4 on
@@ -87,6 +88,10 @@ hunting = _options(
     click.option("--no-settings", is_flag=True, help="All windows are large, and no settings change on the way."),
     click.option("--no-faults", is_flag=True, help="The network neither stalls nor breaks."),
     click.option("--costly", is_flag=True, help="Also check what needs copies of the engines; several times slower."),
+    click.option("--differential", is_flag=True, help="For `engine`: compare the HTTP/2 carriers, run by run."),
+    click.option(
+        "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that share the runs."
+    ),
     cases_option,
     click.option(
         "--report",
@@ -244,7 +249,7 @@ def shrink(case: str, folder: Path, budget: int, metadata: tuple[str, ...], mine
 def _prepared(target: str, given: dict[str, Any]) -> tuple[Plan, Subject]:
     from .fuzz_known import read_known
     from .fuzz_phases import every_check
-    from .fuzz_subjects import from_name
+    from .fuzz_subjects import InProcess, from_name
 
     for path in given["reports"].values():
         check_writable(path)
@@ -252,8 +257,18 @@ def _prepared(target: str, given: dict[str, Any]) -> tuple[Plan, Subject]:
     if path is not None and not _is_address(target):
         raise click.UsageError("--known-failures is for a TARGET that is HOST:PORT")
     known = [] if path is None else read_known(path, target, every_check())
+    if given["differential"]:
+        from duplexcore.testing.sim.differential import NAME
+
+        if target != "engine":
+            raise click.UsageError("--differential is for the engine: it compares its HTTP/2 carriers")
+        target = NAME
+    if given["jobs"] > 1 and _is_address(target):
+        raise click.UsageError(JOBS_ARE_FOR)
     subject = from_name(target, engine_options(given), _address_options(given))
-    return Plan(given["seed"], given["policy"], given["folder"], given["reports"], known), subject
+    if given["jobs"] > 1 and not isinstance(subject, InProcess):
+        raise click.UsageError(JOBS_ARE_FOR)
+    return Plan(given["seed"], given["policy"], given["folder"], given["reports"], known, given["jobs"]), subject
 
 
 def engine_options(given: dict[str, Any]) -> EngineOptions:

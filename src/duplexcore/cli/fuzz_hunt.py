@@ -36,6 +36,7 @@ class Plan:
     folder: Path
     reports: dict[str, Path]
     known: list[KnownFailure] = field(default_factory=list)
+    jobs: int = 1
 
 
 @dataclass
@@ -80,10 +81,14 @@ class Hunt:
         from duplexcore.testing.sim.policies import Policy
 
         from .fuzz_phases import AddressSubject
+        from .fuzz_subjects import InProcess
 
         policy, seeds = Policy(self.plan.policy), self._seeds(runs, max_time)
         if isinstance(self.subject, AddressSubject):
             return self.subject.findings(seeds, policy, self._count, lambda: self._in_time(max_time))
+        if self.plan.jobs > 1:
+            assert isinstance(self.subject, InProcess)
+            return self.subject.hunted_together(seeds, jobs=self.plan.jobs, policy=policy, progress=self._count_lot)
         return hunt(self.subject, seeds, policy=policy, shrinking=self.subject.shrinking, progress=self._count)
 
     def _judge_known(self, *, ended: bool) -> None:
@@ -110,6 +115,10 @@ class Hunt:
     def _count(self, runs: int) -> None:
         self.report.runs = runs
         self.report.calls += self.subject.calls
+
+    def _count_lot(self, runs: int, calls: int) -> None:
+        self.report.runs += runs
+        self.report.calls += calls
 
     def _take(self, finding: Finding) -> None:
         from duplexcore.testing.sim.reports import Found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,8 +12,10 @@ import click
 
 from duplexcore.testing.sim.cases import Case, Replay, replay_tape
 from duplexcore.testing.sim.choosing import Chooser, Tape
+from duplexcore.testing.sim.crews import hunt_together
 from duplexcore.testing.sim.hunting import Finding
 from duplexcore.testing.sim.pictures import text
+from duplexcore.testing.sim.policies import Policy
 from duplexcore.testing.sim.properties import PropertyError
 from duplexcore.testing.sim.reports import Kept, keep, sentences
 from duplexcore.testing.sim.targets import EngineOptions, NoTargetError, maker, named
@@ -66,7 +69,7 @@ class InProcess:
 
     def __post_init__(self) -> None:
         self._target = maker(self.name)(self.options, tuple)
-        self.checks = sentences(self.options.properties)
+        self.checks = sentences(self._target.properties)
         self.shrinking = 5_000
 
     def __call__(self, chooser: Chooser) -> object:
@@ -76,6 +79,14 @@ class InProcess:
     def calls(self) -> int:
         run = self._target.simulation
         return 0 if run is None else len(run.clients)
+
+    def hunted_together(
+        self, seeds: Iterable[int], *, jobs: int, policy: Policy, progress: Callable[[int, int], None]
+    ) -> Iterator[Finding]:
+        """As `hunt`, in several processes; ``progress`` is told of so many runs and calls more."""
+        return hunt_together(
+            self.name, self.options, seeds, jobs=jobs, policy=policy, shrinking=self.shrinking, progress=progress
+        )
 
     def case(self, finding: Finding) -> Case:
         return Case.of(finding, self.options, self.name)

@@ -14,7 +14,7 @@ from duplexcore import ClientConfig, ServerConfig
 from .choosing import Chooser
 from .scripts import CallScript
 
-__all__ = ["CARRIERS", "HTTP2", "IN_PROCESS", "capped", "carried", "draw_configurations"]
+__all__ = ["CARRIERS", "capped", "carried", "draw_configurations"]
 
 C = TypeVar("C", ClientConfig, ServerConfig)
 
@@ -22,9 +22,14 @@ C = TypeVar("C", ClientConfig, ServerConfig)
 WINDOWS = ((None, None), (None, 65_535), (4_096, None), (100, None))
 #: How many calls a server takes at once; None: more than there are.
 AT_ONCE = (None, 1, 2)
-#: What carries the calls.
-HTTP2, IN_PROCESS = "HTTP/2", "in process"
-CARRIERS = (HTTP2, HTTP2, HTTP2, IN_PROCESS)
+#: What carries the calls: the HTTP/2 of the client and of the server; or nothing of the kind, in process.
+CARRIERS: dict[str, tuple[str, str] | None] = {
+    "h2": ("h2", "h2"),
+    "native": ("native", "native"),
+    "h2 to native": ("h2", "native"),
+    "native to h2": ("native", "h2"),
+    "in process": None,
+}
 #: A message is at most so many windows long: each needs about four WINDOW_UPDATEs.
 LONGEST = 4
 
@@ -65,6 +70,8 @@ def _with_window(config: C, size: int) -> C:
 
 def capped(script: CallScript, window: int) -> CallScript:
     """The script with messages that come through the window in bounded time."""
+    if window * LONGEST >= max((*script.requests, *script.responses), default=0):
+        return script
 
     def cap(sizes: Sequence[int]) -> tuple[int, ...]:
         return tuple(min(size, LONGEST * window) for size in sizes)

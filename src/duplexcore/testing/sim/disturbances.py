@@ -117,7 +117,8 @@ class Reset(Actor):
         self._wires = wires
 
     def ready(self) -> bool:
-        return not any(wire.ended for wire in self._wires)
+        one, other = self._wires
+        return not (one.ended or other.ended)
 
     def act(self) -> None:
         for wire in self._wires:

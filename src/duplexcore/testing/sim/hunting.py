@@ -42,12 +42,13 @@ def hunt(
     policy: Policy = Policy.MIX,
     shrinking: int = 5_000,
     progress: Callable[[int], None] | None = None,
+    known: Iterable[str] = (),
 ) -> Iterator[Finding]:
-    """The faults that the seeds of ``source`` lead to, each kind (by its property) once.
+    """The faults that the seeds of ``source`` lead to, each kind (by its property) once, and none that is ``known``.
 
     ``progress`` is called with the number of runs after each; raise in it, or stop iterating, to end the hunt.
     """
-    known: set[str] = set()
+    known = set(known)
     for runs, seed in enumerate(source, 1):
         recorder = Recorder(PrngChooser(seed, policy))
         try:

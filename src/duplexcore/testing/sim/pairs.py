@@ -37,13 +37,18 @@ _FIXED = (type, Enum, Config, FunctionType)
 
 class _Pickler(pickle.Pickler):
     def persistent_id(self, obj: object) -> int | None:
-        if not isinstance(obj, _FIXED):
+        if not isinstance(obj, _FIXED) and not _is_frozen(obj):
             return None
         at = next((at for at, one in enumerate(_SHARED) if one is obj), None)
         if at is None:
             at = len(_SHARED)
             _SHARED.append(obj)
         return at
+
+
+def _is_frozen(obj: object) -> bool:
+    parameters = getattr(obj, "__dataclass_params__", None)
+    return parameters is not None and bool(parameters.frozen)
 
 
 class _Unpickler(pickle.Unpickler):

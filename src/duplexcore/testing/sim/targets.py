@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from .choosing import Chooser
-from .configurations import CARRIERS, IN_PROCESS, capped, draw_configurations
+from .configurations import CARRIERS, capped, carried, draw_configurations
 from .properties import ALL, COSTLY, P1, P2, P3, P4, P5, P6, P8, P20, P27, P32, P33, P34, P44, Property, PropertyError
 from .properties.oracle import Oracle
 from .scripts import draw_script
@@ -47,7 +47,7 @@ class EngineOptions:
     """What runs of the engine contain. Raises ValueError for values that can not be.
 
     ``calls``: on one connection, at most; ``messages``: each way, at most. ``endings``: cancels, deadlines, aborts;
-    ``leaves``: shutdowns; ``settings``: small windows, the in-process lane instead of HTTP/2, settings that change, and
+    ``leaves``: shutdowns; ``settings``: small windows, what carries the calls, settings that change, and
     with ``refusals`` servers that take few calls at once; ``faults``: stalls, ends and breaks of the transport;
     ``costly``: the properties that look at copies of the engines, too.
     """
@@ -91,8 +91,8 @@ class EngineTarget:
         self.simulation: Simulation | None = None
         self.oracle: Oracle | None = None
 
-    #: From which the carrier of a run is drawn.
-    carriers: ClassVar[Sequence[str]] = CARRIERS
+    #: From which what carries the calls of a run is drawn.
+    carriers: ClassVar[Sequence[str]] = tuple(CARRIERS)
 
     def __call__(self, chooser: Chooser) -> Simulation:
         try:
@@ -128,14 +128,21 @@ class EngineTarget:
         client, server = draw_configurations(chooser, refusals=options.refusals)
         calls = [capped(script, client.stream_window) for script in scripts]
         scenario = replace(scenario, calls=calls, client=client, server=server)
-        carriers = self.carriers
-        if carriers[chooser.choose(len(carriers), "carrier", carriers) if len(carriers) > 1 else 0] is IN_PROCESS:
+        names = self.carriers
+        pair = CARRIERS[names[chooser.choose(len(names), "carrier", names) if len(names) > 1 else 0]]
+        if pair is None:
             return replace(scenario, in_process=True, leaves=False)
-        return replace(scenario, tunes=bool(chooser.choose(2, "settings", ("stay", "change"))))
+        tunes = bool(chooser.choose(2, "settings", ("stay", "change")))
+        return replace(scenario, client=carried(client, pair[0]), server=carried(server, pair[1]), tunes=tunes)
+
+    @property
+    def properties(self) -> Sequence[type[Property]]:
+        """What is checked."""
+        return self.options.properties
 
     def watchers(self) -> list[Watcher]:
         """Those of a new run: what was asked for, then the properties."""
-        properties = [one() for one in self.options.properties]
+        properties = [one() for one in self.properties]
         self.oracle = next((one for one in properties if isinstance(one, Oracle)), None)
         return [*self._watchers(), *properties]
 

@@ -37,6 +37,15 @@ EVENTS: dict[type, say.Event] = {
     HalfClosed: say.Event.HALF_CLOSED,
 }
 
+#: What tasks do, as the model calls it, where it is always the same.
+STEPS: dict[str, say.Step] = {
+    "send": say.SendMessage(),
+    "half-close": say.HalfClose(),
+    "cancels": say.Cancel(),
+    "initial metadata": say.SendInitialMetadata(),
+    "aborts": say.Abort(),
+}
+
 
 class Messages:
     """Counts the messages in one direction of a stream."""
@@ -85,16 +94,14 @@ class Oracle(Property):
     def on_command(self, app: App, what: str) -> None:
         if app.call is None:
             return
-        steps: dict[str, say.Step] = {
-            "start": say.Start(app.script.timeout is not None),
-            "send": say.SendMessage(),
-            "half-close": say.HalfClose(),
-            "cancels": say.Cancel(),
-            "initial metadata": say.SendInitialMetadata(),
-            "finish": say.Finish(app.script.status),
-            "aborts": say.Abort(),
-        }
-        self._move(app.side, app.index, lambda side: does(side, steps[what]))
+        step: say.Step
+        if what == "start":
+            step = say.Start(app.script.timeout is not None)
+        elif what == "finish":
+            step = say.Finish(app.script.status)
+        else:
+            step = STEPS[what]
+        self._move(app.side, app.index, lambda side: does(side, step))
         if what == "finish":
             self._finished.add(app.index)
         if what == "start" and (refusal := self._refusing.get(app.side)):  # a connection that takes no more calls
