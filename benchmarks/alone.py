@@ -19,6 +19,13 @@ __all__ = ["command"]
 
 #: Of each timing, and times that each of two revisions is measured.
 SECONDS, ROUNDS = 1.0, 5
+MOST = click.option(
+    "--most",
+    type=click.IntRange(1),
+    default=OPEN[-1],
+    metavar="N",
+    help="Calls that are open at most where it is timed.",
+)
 
 
 @command.command("engine")
@@ -29,7 +36,7 @@ SECONDS, ROUNDS = 1.0, 5
     metavar="S",
     help=f"Of each timing. Default: {SECONDS:g}.",
 )
-@click.option("--most", type=click.IntRange(1), default=OPEN[-1], metavar="N", help="Calls that are open at most.")
+@MOST
 @click.option("--json", "json_file", type=FILE, help="Write the figures there, for `compare`.")
 def engine_command(seconds: float, most: int, json_file: Path | None) -> None:
     """The engine in memory, without sockets: CPU time and memory of a message and of a call, with each carrier."""
@@ -63,10 +70,11 @@ def _engine(seconds: float, most: int) -> Measured:
     metavar="N",
     help=f"Times that each is measured. Default: {ROUNDS}.",
 )
-def compare_command(first: str, second: str, seconds: float, rounds: int) -> None:
+@MOST
+def compare_command(first: str, second: str, seconds: float, rounds: int, most: int) -> None:
     """Compare the engine of two git revisions, or two files that `engine --json` wrote.
 
-    Revisions are checked out into a temporary folder and measured in turn; "." is the tree as it is, and B unless it
+    Revisions are copied into temporary folders and measured in turn; "." is the tree as it is, and B unless it
     is named.
 
     \b
@@ -75,13 +83,13 @@ def compare_command(first: str, second: str, seconds: float, rounds: int) -> Non
     python -m benchmarks compare before.json after.json
     """
     try:
-        one, other = _both(first, second, seconds, rounds)
+        one, other = _both(first, second, seconds, rounds, most)
     except EngineError as error:
         raise click.ClickException(str(error)) from error
     show_table(console(), f"A is {first}, B is {second}", *compared(one, other), texts=3)
 
 
-def _both(first: str, second: str, seconds: float, rounds: int) -> list[Measured]:
+def _both(first: str, second: str, seconds: float, rounds: int, most: int) -> list[Measured]:
     files = [Path(text) for text in (first, second) if Path(text).is_file()]
     if len(files) == 2:
         return [load(file) for file in files]
@@ -93,7 +101,7 @@ def _both(first: str, second: str, seconds: float, rounds: int) -> list[Measured
         if text != "." and revision_of(text) is None:
             raise click.UsageError(f"{text!r} is neither a file nor a revision that git knows")
     with progress(2 * rounds) as (_, step):
-        return revisions(first, second, seconds, rounds, step)
+        return revisions(first, second, seconds, rounds, most, step)
 
 
 @command.command("leak")

@@ -41,6 +41,8 @@ FIGURES = {
 SIZE, MIB = 100, 1024 * 1024
 #: Calls that are in flight at once where calls are timed; their memory is not measured.
 BATCH = 32
+#: Calls and messages whose memory is measured together.
+MANY = 200
 #: How many calls are open where the opening of one more is timed.
 OPEN = (10, 1_000, 10_000)
 METHOD = "/duplexcore.bench.Echo/Unary"
@@ -227,20 +229,20 @@ def _memory(http2: str) -> Figures:
     pair = Pair(http2)
     kept = [pair.open()]
     pair.calls(BATCH)
-    opened, blocks = _grown(lambda: kept.extend(pair.open() for _ in range(500)))
+    opened, blocks = _grown(lambda: kept.extend(pair.open() for _ in range(MANY)))
     asked, started = kept[-1]
     pair.messages(asked, started, 8, SIZE)
-    lying, lying_blocks = _grown(lambda: _lie(pair, asked, 500))
+    lying, lying_blocks = _grown(lambda: _lie(pair, asked, MANY))
     _take(started)
     pair.carry()
-    _, left = _grown(lambda: pair.calls(1, times=500))
+    _, left = _grown(lambda: pair.calls(1, times=MANY))
     return {
-        "open-call-bytes": {"both": opened / 500},
-        "open-call-blocks": {"both": blocks / 500},
-        "unread-message-bytes": {"both": lying / 500},
-        "unread-message-blocks": {"both": lying_blocks / 500},
+        "open-call-bytes": {"both": opened / MANY},
+        "open-call-blocks": {"both": blocks / MANY},
+        "unread-message-bytes": {"both": lying / MANY},
+        "unread-message-blocks": {"both": lying_blocks / MANY},
         "call-peak": {"both": _peak(lambda: pair.calls(1))},
-        "call-left": {"both": left / 500},
+        "call-left": {"both": left / MANY},
         "message-peak": {"both": _peak(lambda: pair.messages(asked, started, 1, SIZE))},
     }
 

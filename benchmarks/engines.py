@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,14 +47,16 @@ def measure(source: Path, seconds: float, most: int = OPEN[-1]) -> Measured:
     return measured
 
 
-def revisions(first: str, second: str, seconds: float, rounds: int, say: Callable[[str], None]) -> list[Measured]:
+def revisions(
+    first: str, second: str, seconds: float, rounds: int, most: int, say: Callable[[str], None]
+) -> list[Measured]:
     """Two revisions in turn, and the median of their rounds."""
     with source(first) as one, source(second) as other:
         runs: list[list[Measured]] = [[], []]
         for number in range(rounds):
             for revision, place, kept in ((first, one, runs[0]), (second, other, runs[1])):
                 say(f"{number + 1}/{rounds} {revision}")
-                kept.append(measure(place, seconds))
+                kept.append(measure(place, seconds, most))
     return [_middle(each) for each in runs]
 
 
@@ -69,17 +72,17 @@ def _middle(runs: list[Measured]) -> Measured:
 
 @contextlib.contextmanager
 def source(revision: str) -> Iterator[Path]:
-    """A checkout of a revision, for as long as it is needed; the tree as it is for ".". Raises `EngineError`."""
+    """The code of a revision in a temporary folder, for as long as it is needed; the tree as it is for ".". Raises
+    `EngineError`."""
     if revision == ".":
         yield ROOT
         return
     with tempfile.TemporaryDirectory(prefix="duplexcore-bench-") as folder:
-        place = Path(folder) / "checkout"
-        _git("worktree", "add", "--quiet", "--detach", str(place), revision)
-        try:
-            yield place
-        finally:
-            _git("worktree", "remove", "--force", str(place))
+        packed = Path(folder) / "revision.tar"
+        _git("archive", "--output", str(packed), revision, "src", "transports")
+        with tarfile.open(packed) as tar:
+            tar.extractall(folder, filter="data")
+        yield Path(folder)
 
 
 def revision_of(text: str) -> str | None:

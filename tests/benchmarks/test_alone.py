@@ -36,6 +36,13 @@ def test_the_engine_is_measured_and_two_files_are_compared(tmp_path: Path) -> No
     assert "1.00" in done.stdout
 
 
+def test_a_revision_is_compared_with_the_tree_as_it_is() -> None:
+    done = run("compare", "HEAD", "--seconds", "0.01", "--rounds", "1", "--most", "1")
+    assert done.exit_code == 0, done.output
+    assert "A is HEAD, B is ." in done.stdout
+    assert "[2/2] 1/1 ." in done.stderr
+
+
 def test_a_comparison_has_the_ratio_of_what_both_have() -> None:
     first = {"h2": {"call": {"client": 100.0, "server": 50.0}}}
     second = {"h2": {"call": {"client": 80.0, "server": 50.0}}, "native": {"call": {"client": 20.0}}}
