@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -53,6 +54,9 @@ def command() -> None:
     "--json", "json_file", type=FILE, default=FIGURES, help="Write all figures there. Default: .build/bench.json."
 )
 @click.option("--out", type=FILE, help="Write the tables there, as Markdown.")
+@click.option(
+    "--nice", type=click.IntRange(-20, 19), metavar="N", help="Niceness; below 0, on a busy machine, as root."
+)
 @click.option("--list", "listed", is_flag=True, help="List peers and workloads, run nothing.")
 def run_command(
     quick: bool,
@@ -63,6 +67,7 @@ def run_command(
     operations: int | None,
     json_file: Path,
     out: Path | None,
+    nice: int | None,
     listed: bool,
 ) -> None:
     """Run peers and workloads in turn, and print what came.
@@ -91,6 +96,7 @@ def run_command(
         operations=operations or 0,
         footprint=not (quick or peers or workloads),
     )
+    _set_niceness(nice)
     with progress(plan.steps) as (say, step):
         results = run(plan, say=say, step=step, keep=lambda results: results.write(json_file))
     show(results, console())
@@ -126,6 +132,16 @@ def _read(figures: Path) -> Results:
         return Results.read(figures)
     except ResultsError as error:
         raise click.UsageError(f"{error}\n`python -m benchmarks run` makes such a file") from error
+
+
+def _set_niceness(nice: int | None) -> None:
+    """Of this process and all that it starts."""
+    if nice is None:
+        return
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+    except OSError as error:
+        raise click.UsageError(f"--nice {nice}: {error.strerror}; below 0 needs root") from error
 
 
 def _default_workloads(quick: bool) -> list[Workload]:

@@ -78,8 +78,8 @@ def show(results: Results, console: Console) -> None:
     """On the terminal."""
     for name, headings, lines in _tables(results):
         show_table(console, name, headings, lines)
-    for name, reason in results.lacking.items():
-        console.print(f"left out: {name}: {reason}", markup=False, highlight=False)
+    for line in _left_out(results):
+        console.print(line, markup=False, highlight=False)
 
 
 def show_table(
@@ -97,7 +97,7 @@ def show_table(
 def markdown(results: Results) -> str:
     """As a part of a document."""
     parts = [f"**{name}**\n\n{as_markdown(headings, lines)}" for name, headings, lines in _tables(results)]
-    lacking = [f"* {name} is left out: {reason}" for name, reason in results.lacking.items()]
+    lacking = [f"* {line}" for line in _left_out(results)]
     return "\n\n".join([*parts, *(["\n".join(lacking)] if lacking else [])]) + "\n"
 
 
@@ -105,6 +105,14 @@ def as_markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """One table."""
     table = [headings, ["---"] + ["---:"] * (len(headings) - 1), *lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in table)
+
+
+def _left_out(results: Results) -> list[str]:
+    """A line for each reason: who and what."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in results.lacking.items():
+        by_reason.setdefault(reason, []).append(name)
+    return [f"left out: {'; '.join(names)}: {reason}" for reason, names in by_reason.items()]
 
 
 def _tables(results: Results) -> Iterator[tuple[str, list[str], list[list[str]]]]:

@@ -78,7 +78,7 @@ def test_markdown_has_each_table() -> None:
     text = markdown(made_up())
     assert "**unary-64: unary calls, 64 in flight on one connection (operations/s)**" in text
     assert "| duplexcore, the engine | 35.0 | 30.0 to 44.0 | 2.50 |" in text
-    assert "* grpclib is left out: not <installed>" in text
+    assert "* left out: grpclib: not <installed>" in text
 
 
 def test_the_picture_has_a_bar_for_each_peer() -> None:
