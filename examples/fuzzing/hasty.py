@@ -15,9 +15,12 @@ end = Call._end
 
 
 def hastily(call: Call, ended: CallEnded) -> None:
-    unread = call._inbox._items
+    inbox = call._inbox
+    unread = inbox.waiting
     if unread and ended.origin is Origin.PEER and call.ended is None:
-        unread.pop()
+        inbox._first = inbox._rest = None
+        for item in unread[:-1]:
+            inbox._append(item)
     end(call, ended)
 
 

@@ -220,7 +220,7 @@ class P25(Property):
 
 def unread_bytes(app: App) -> int:
     """Bytes of DATA that have come for ``app``, and that its reader has not taken."""
-    whole = sum(type(item) is bytes for item in app.call._inbox._items)
+    whole = sum(type(item) is bytes for item in app.call._inbox.waiting)
     return kept_bytes(app) + PREFIX * whole
 
 
