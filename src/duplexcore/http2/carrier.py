@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from ..call.events import Origin
 from ..call.lane import CallSide, Data, Headers
@@ -14,7 +15,7 @@ from .core import make_core
 from .faults import ConnectionFault
 from .flow import ReceiveWindow
 from .frames import ACK, MAX_ID, Frame, FrameType, SettingId
-from .gate import DataFrame, FrameGate, HeaderBlock
+from .gate import FrameGate
 from .header_decoder import HeaderDecoder
 from .header_rules import Kind
 from .lane import Http2Lane
@@ -101,7 +102,7 @@ class Http2Carrier:
         self.flood = FloodGuard(config.abuse)
         self.advances = Advances(config.abuse.unread_bytes)
         self._tap = tap
-        self._gate = FrameGate(config, self.flood, tap, expect_preface=not client)
+        self._gate = FrameGate(config, self.flood, tap, self, expect_preface=not client)
         self._decoder = HeaderDecoder(config)
         self._core = make_core(config, client=client)
         self._window = ReceiveWindow(config.connection_window)
@@ -233,8 +234,7 @@ class Http2Carrier:
             return
         self._now = now
         try:
-            for unit in self._gate.split(data, now):
-                self._dispatch(unit)
+            self._gate.receive(data, now)
         except ConnectionFault as fault:
             if not self._gate.greeted:
                 self._core.discard()  # who does not speak HTTP/2 gets no answer in it (CONN-3)
@@ -247,53 +247,46 @@ class Http2Carrier:
         before = f"; before: {self._farewell}" if self._farewell else ""
         self.close(ErrorCode.NO_ERROR, f"{reason}{inside}{before}", Origin.TRANSPORT, limit=limit, goaway=False)
 
-    def _dispatch(self, unit: DataFrame | HeaderBlock | Frame) -> None:
-        if self.closed:
-            return
-        if isinstance(unit, DataFrame):
-            self._on_data(unit)
-        elif isinstance(unit, HeaderBlock):
-            self._on_headers(unit)
-        else:
-            _ON_FRAME[FrameType(unit.type)](self, unit)
+    def _on_frame(self, frame: Frame) -> None:
+        _ON_FRAME[frame.type](self, frame)
 
-    def _on_data(self, frame: DataFrame) -> None:
-        if not self._window.received(frame.flow_size):
+    def _on_data(self, stream_id: int, payload: bytes, flow_size: int, end: bool) -> None:
+        if not self._window.received(flow_size):
             text = "the peer sent more than the connection's window"
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text, Limit.CONNECTION_WINDOW)
         # Given back on arrival: an unread call holds up no other (FLOW-2), an ended one owes nothing (FLOW-5).
-        if increment := self._window.consumed(frame.flow_size):
+        if increment := self._window.consumed(flow_size):
             self.credit(0, increment)
-        lane = self._lane_of(frame.stream_id, "DATA")
+        lane = self._lane_of(stream_id, "DATA")
         if lane is None or lane.abort_code is not None:
-            if not frame.payload and not frame.end:
+            if not payload and not end:
                 self.flood.empty_data(0)
-            self._drop_frame(lane, frame.end)
+            self._drop_frame(lane, end)
             return
         if not lane.receiving:
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent DATA after the end of its side")
             return
-        lane.on_data(frame)
-        if frame.end and lane.abort_code is None:
+        lane.on_data(payload, flow_size, end)
+        if end and lane.abort_code is None:
             self._peer_ended(lane, headers=None)
             lane.call.on_end()
 
-    def _on_headers(self, block: HeaderBlock) -> None:
-        fields = self._decoder.decode(block.fragment)  # always: the table must stay in step (MAL-2)
-        lane = self._lanes.get(block.stream_id)
+    def _on_headers(self, stream_id: int, fragment: bytes, end: bool) -> None:
+        fields = self._decoder.decode(fragment)  # always: the table must stay in step (MAL-2)
+        lane = self._lanes.get(stream_id)
         if lane is None:
-            if not self._client and block.stream_id > self._highest_peer_id:
-                self._on_request(block, fields)
+            if not self._client and stream_id > self._highest_peer_id:
+                self._on_request(stream_id, fields, end)
             else:
-                self._on_late_headers(block.stream_id, fields)
+                self._on_late_headers(stream_id, fields)
             return
         if lane.abort_code is not None:
-            self._drop_frame(lane, block.end)
+            self._drop_frame(lane, end)
             return
         if not lane.receiving:
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent HEADERS after the end of its side")
             return
-        self._hand_over(lane, fields, block.end, Kind.RESPONSE)
+        self._hand_over(lane, fields, end, Kind.RESPONSE)
 
     def _hand_over(self, lane: Http2Lane, fields: list[tuple[bytes, bytes]], end: bool, opening: Kind) -> None:
         kind = lane.on_headers(fields, end, opening=opening)
@@ -304,8 +297,7 @@ class Http2Carrier:
         elif kind is Kind.RESPONSE and lane.headers_seen:
             self._core.headers(lane, kind, end=False)
 
-    def _on_request(self, block: HeaderBlock, fields: list[tuple[bytes, bytes]]) -> None:
-        stream_id = block.stream_id
+    def _on_request(self, stream_id: int, fields: list[tuple[bytes, bytes]], end: bool) -> None:
         if stream_id % 2 == 0:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a client opened the even stream {stream_id}")
         self._highest_peer_id = stream_id
@@ -317,7 +309,7 @@ class Http2Carrier:
         lane.call = self._owner._accept(lane)
         self._lanes[stream_id] = lane
         self._core.opened(lane)
-        self._hand_over(lane, fields, block.end, Kind.REQUEST)
+        self._hand_over(lane, fields, end, Kind.REQUEST)
         if lane.place is Place.READY:
             self.answer_induced(lane)  # it was refused
 
@@ -547,7 +539,7 @@ class Http2Carrier:
         lane.call.on_reset(ErrorCode.NO_ERROR, Origin.TRANSPORT, reason, unprocessed=unprocessed, limit=limit)
 
 
-_ON_FRAME = {
+_ON_FRAME: Final[dict[int, Callable[[Http2Carrier, Frame], None]]] = {
     FrameType.RST_STREAM: Http2Carrier._on_reset,
     FrameType.SETTINGS: Http2Carrier._on_settings,
     FrameType.PING: Http2Carrier._on_ping,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 __all__ = ["ACK", "END_HEADERS", "END_STREAM", "PADDED", "PRIORITY", "Frame", "FrameType", "SettingId", "write_frame"]
 
-HEADER_SIZE: Final = 9
+#: What a frame begins with: the length of its payload, in two parts, its type, its flags, its stream.
+HEAD: Final = struct.Struct(">BHBBL")
+HEADER_SIZE: Final = HEAD.size
 MAX_ID: Final = 2**31 - 1
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 

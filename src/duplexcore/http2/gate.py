@@ -6,9 +6,7 @@ whole; PRIORITY frames and unknown types do not leave it at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from ..config import Config, Limit
 from ..status import ErrorCode
@@ -17,6 +15,7 @@ from .frames import (
     ACK,
     END_HEADERS,
     END_STREAM,
+    HEAD,
     HEADER_SIZE,
     MAX_ID,
     PADDED,
@@ -31,27 +30,9 @@ from .tap import Tap
 __all__: list[str] = []
 
 
-@dataclass(frozen=True, slots=True)
-class DataFrame:
-    """DATA without its padding; ``flow_size`` with it (FLOW-1)."""
-
-    stream_id: int
-    payload: bytes
-    flow_size: int
-    end: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderBlock:
-    """A HEADERS frame joined with its CONTINUATIONs, padding and priority removed."""
-
-    stream_id: int
-    fragment: bytes
-    end: bool
-
-
-Unit = DataFrame | HeaderBlock | Frame
-
+_DATA: Final = int(FrameType.DATA)
+_HEADERS: Final = int(FrameType.HEADERS)
+_PLAIN_HEADERS: Final = END_HEADERS | PADDED | PRIORITY
 _ANY = range(2**24)
 
 
@@ -73,6 +54,19 @@ _SHAPES: Final[dict[int, tuple[bool, range]]] = {
 }
 
 
+class Sink(Protocol):
+    """Who takes the frames."""
+
+    def _on_data(self, stream_id: int, payload: bytes, flow_size: int, end: bool) -> None:
+        """DATA without its padding; ``flow_size`` with it (FLOW-1)."""
+
+    def _on_headers(self, stream_id: int, fragment: bytes, end: bool) -> None:
+        """A HEADERS frame joined with its CONTINUATIONs, padding and priority removed."""
+
+    def _on_frame(self, frame: Frame) -> None:
+        """RST_STREAM, SETTINGS, PING, GOAWAY or WINDOW_UPDATE."""
+
+
 class FrameGate:
     """Bytes in, judged frames out."""
 
@@ -84,53 +78,100 @@ class FrameGate:
         "_buffer",
         "_config",
         "_flood",
+        "_most",
+        "_over",
         "_preface",
         "_settings_seen",
         "_since",
+        "_sink",
         "_tap",
     )
 
-    def __init__(self, config: Config, flood: FloodGuard, tap: Tap, *, expect_preface: bool) -> None:
+    def __init__(self, config: Config, flood: FloodGuard, tap: Tap, sink: Sink, *, expect_preface: bool) -> None:
         self._config = config
         self._flood = flood
         self._tap = tap
+        self._sink = sink
         self._preface = PREFACE if expect_preface else b""
         self._settings_seen = False
-        self._buffer = bytearray()
+        self._over = False
+        self._most = config.max_frame_size
+        self._buffer = bytearray()  # of a frame that has come in part, or of the preface
         self._block: bytearray | None = None  # the header block under way,
         self._block_stream = 0  # its stream,
         self._block_end = False  # whether it ends the stream,
         self._block_frames = 0  # and its CONTINUATION frames so far
         self._since = 0.0  # when the first byte of what is unfinished came, if anything is
 
-    def split(self, data: bytes | bytearray | memoryview, now: float) -> Iterator[Unit]:
-        """The frames that ``data`` completes. Raises `ConnectionFault`, after the frames before the bad one."""
-        buffer = self._buffer
+    def receive(self, data: bytes | bytearray | memoryview, now: float) -> None:
+        """Hands the frames that ``data`` completes to the sink. Raises `ConnectionFault`, after those before the bad
+        one. Each payload is copied once, out of ``data``."""
         if not self.inside_frame:
             self._since = now
-        buffer += data
-        if self._preface and not self._take_preface():
-            return
-        at = 0
-        try:
-            while len(buffer) - at >= HEADER_SIZE:
-                length = int.from_bytes(buffer[at : at + 3], "big")
-                self._judge_length(buffer, at, length)
-                end = at + HEADER_SIZE + length
-                if len(buffer) < end:
-                    break
-                stream_id = int.from_bytes(buffer[at + 5 : at + 9], "big") & MAX_ID
-                frame = Frame(buffer[at + 3], buffer[at + 4], stream_id, bytes(buffer[at + HEADER_SIZE : end]))
-                at = end
-                if self._tap.observer is not None:
-                    self._tap.observer("in", frame)
-                unit = self._judge(frame, now)
-                if self._block is None:
-                    self._since = now  # for what follows the frame
-                if unit is not None:
-                    yield unit
-        finally:
-            del buffer[:at]
+        at = self._take_preface(data) if self._preface else 0
+        if self._buffer and not self._preface:
+            at = self._complete(data, at, now)
+        end = len(data)
+        while end - at >= HEADER_SIZE and not self._over:
+            high, low, type_, flags, stream_id = HEAD.unpack_from(data, at)
+            length = high << 16 | low
+            if length > self._most or not self._settings_seen:
+                self._judge_head(data[at:], length)
+            following = at + HEADER_SIZE + length
+            if following > end:
+                break
+            self._frame(type_, flags, stream_id & MAX_ID, bytes(data[at + HEADER_SIZE : following]), now)
+            at = following
+        if at < end and not self._over:
+            self._buffer += data[at:]
+
+    def _complete(self, data: bytes | bytearray | memoryview, at: int, now: float) -> int:
+        """Goes on with the frame that has come in part; where in ``data`` it ends."""
+        buffer = self._buffer
+        judged = len(buffer) >= HEADER_SIZE
+        if not judged:
+            at = self._fill(HEADER_SIZE, data, at)
+            if len(buffer) < HEADER_SIZE:
+                return at
+        length = int.from_bytes(buffer[:3], "big")
+        if not judged:
+            self._judge_head(buffer, length)
+        at = self._fill(HEADER_SIZE + length, data, at)
+        if len(buffer) < HEADER_SIZE + length:
+            return at
+        _, _, type_, flags, stream_id = HEAD.unpack_from(buffer)
+        payload = bytes(buffer[HEADER_SIZE:])
+        buffer.clear()
+        self._frame(type_, flags, stream_id & MAX_ID, payload, now)
+        if self._block is None:
+            self._since = now  # for what follows the frame
+        return at
+
+    def _fill(self, size: int, data: bytes | bytearray | memoryview, at: int) -> int:
+        """Takes from there what the buffer lacks of ``size``; where that ends."""
+        taken = data[at : at + size - len(self._buffer)]
+        self._buffer += taken
+        return at + len(taken)
+
+    def _frame(self, type_: int, flags: int, stream_id: int, payload: bytes, now: float) -> None:
+        """DATA, and header lists in one plain frame, go straight to the sink, the others when they are judged."""
+        if self._tap.observer is not None:
+            self._tap.observer("in", Frame(type_, flags, stream_id, payload))
+        if self._block is None and stream_id:
+            if type_ == _DATA:
+                size = len(payload)
+                if flags & PADDED:
+                    payload = _unpad(Frame(type_, flags, stream_id, payload))
+                if payload:
+                    self._flood.progress()
+                self._sink._on_data(stream_id, payload, size, bool(flags & END_STREAM))
+                return
+            if type_ == _HEADERS and flags & _PLAIN_HEADERS == END_HEADERS:
+                self._check_block_size(len(payload))
+                self._sink._on_headers(stream_id, payload, bool(flags & END_STREAM))
+                return
+        self._settings_seen = True
+        self._judge(Frame(type_, flags, stream_id, payload), now)
 
     @property
     def unfinished(self) -> tuple[float, bool] | None:
@@ -151,35 +192,35 @@ class FrameGate:
         return bool(self._buffer) or self._block is not None
 
     def drop(self) -> None:
-        """The connection is over: what has come and was not used is forgotten."""
+        """The connection is over: what has come and was not used is forgotten, and no more is taken."""
+        self._over = True
         self._buffer.clear()
         self._block = None
 
-    def _take_preface(self) -> bool:
-        """Whether the whole preface has come; what differs from it is not HTTP/2 (CONN-3)."""
+    def _take_preface(self, data: bytes | bytearray | memoryview) -> int:
+        """Where it ends in ``data``, or ``data`` does; what differs from it is not HTTP/2 (CONN-3)."""
         buffer, expected = self._buffer, self._preface
-        if len(buffer) < HEADER_SIZE:
-            return False  # enough to tell what else it may be
-        if not expected.startswith(bytes(buffer[: len(expected)])):
+        taken = data[: len(expected) - len(buffer)]
+        buffer += taken
+        if len(buffer) >= HEADER_SIZE and not expected.startswith(buffer):  # enough to tell what else it may be
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"the peer does not speak HTTP/2{_looks_like(buffer)}")
-        if len(buffer) < len(expected):
-            return False
-        del buffer[: len(expected)]
-        self._preface = b""
-        return True
+        if len(buffer) == len(expected):
+            buffer.clear()
+            self._preface = b""
+        return len(taken)
 
-    def _judge_length(self, buffer: bytearray, at: int, length: int) -> None:
-        if not self._settings_seen and (buffer[at + 3] != FrameType.SETTINGS or buffer[at + 4] & ACK):
-            text = f"the first frame is not SETTINGS{_looks_like(buffer)}"
+    def _judge_head(self, head: bytes | bytearray | memoryview, length: int) -> None:
+        if not self._settings_seen and (head[3] != FrameType.SETTINGS or head[4] & ACK):
+            text = f"the first frame is not SETTINGS{_looks_like(head)}"
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, text)
-        if length > self._config.max_frame_size:
-            text = f"a frame of {length} bytes is above the limit of {self._config.max_frame_size}"
+        if length > self._most:
+            text = f"a frame of {length} bytes is above the limit of {self._most}"
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, text, Limit.MAX_FRAME_SIZE)
 
-    def _judge(self, frame: Frame, now: float) -> Unit | None:
-        self._settings_seen = True
+    def _judge(self, frame: Frame, now: float) -> None:
         if self._block is not None:
-            return self._continue_block(frame)
+            self._continue_block(frame, now)
+            return
         shape = _SHAPES.get(frame.type)
         if shape is not None:
             on_connection, lengths = shape
@@ -188,10 +229,8 @@ class FrameGate:
             if len(frame.payload) not in lengths:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of the wrong length: {frame}")
         match frame.type:
-            case FrameType.DATA:
-                return self._data(frame)
             case FrameType.HEADERS:
-                return self._begin_block(frame)
+                self._begin_block(frame)
             case FrameType.CONTINUATION:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
             case FrameType.PUSH_PROMISE:
@@ -199,36 +238,28 @@ class FrameGate:
             case FrameType.WINDOW_UPDATE if len(frame.payload) != 4:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of the wrong length: {frame}")
             case FrameType.SETTINGS:
-                return self._settings(frame, now)
+                self._settings(frame, now)
+                self._sink._on_frame(frame)
             case FrameType.PING:
                 if not frame.flags & ACK:
                     self._flood.induced()
-                return frame
+                self._sink._on_frame(frame)
             case FrameType.RST_STREAM | FrameType.GOAWAY | FrameType.WINDOW_UPDATE:
-                return frame
+                self._sink._on_frame(frame)
             case FrameType.PRIORITY:
                 self._flood.priority(now)
-                return None
             case _:
-                return None
+                pass
 
-    def _settings(self, frame: Frame, now: float) -> Frame:
+    def _settings(self, frame: Frame, now: float) -> None:
         if frame.flags & ACK:
             if frame.payload:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a SETTINGS ack with a payload")
         else:
             self._flood.settings(len(frame.payload) // 6, now)
             self._flood.induced()
-        return frame
 
-    def _data(self, frame: Frame) -> DataFrame:
-        payload = _unpad(frame)
-        end = bool(frame.flags & END_STREAM)
-        if payload:
-            self._flood.progress()
-        return DataFrame(frame.stream_id, payload, len(frame.payload), end)
-
-    def _begin_block(self, frame: Frame) -> HeaderBlock | None:
+    def _begin_block(self, frame: Frame) -> None:
         fragment = _unpad(frame)
         if frame.flags & PRIORITY:
             if len(fragment) < 5:
@@ -237,16 +268,12 @@ class FrameGate:
         end = bool(frame.flags & END_STREAM)
         self._check_block_size(len(fragment))
         if frame.flags & END_HEADERS:
-            return HeaderBlock(frame.stream_id, fragment, end)
-        self._block, self._block_stream, self._block_end, self._block_frames = (
-            bytearray(fragment),
-            frame.stream_id,
-            end,
-            0,
-        )
-        return None
+            self._sink._on_headers(frame.stream_id, fragment, end)
+        else:
+            self._block, self._block_stream, self._block_end = bytearray(fragment), frame.stream_id, end
+            self._block_frames = 0
 
-    def _continue_block(self, frame: Frame) -> HeaderBlock | None:
+    def _continue_block(self, frame: Frame, now: float) -> None:
         assert self._block is not None
         if frame.type != FrameType.CONTINUATION or frame.stream_id != self._block_stream:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a frame inside a header block: {frame}")
@@ -256,10 +283,10 @@ class FrameGate:
             raise too_much(Limit.CONTINUATION_FRAMES, f"a header block of more than {most} CONTINUATIONs")
         self._check_block_size(len(self._block) + len(frame.payload))
         self._block += frame.payload
-        if not frame.flags & END_HEADERS:
-            return None
-        fragment, self._block = bytes(self._block), None
-        return HeaderBlock(self._block_stream, fragment, self._block_end)
+        if frame.flags & END_HEADERS:
+            fragment, self._block = bytes(self._block), None
+            self._since = now  # for what follows the block
+            self._sink._on_headers(self._block_stream, fragment, self._block_end)
 
     def _check_block_size(self, size: int) -> None:
         most = self._config.abuse.header_block_ratio * self._config.hard_header_list_size
@@ -276,7 +303,7 @@ def _unpad(frame: Frame) -> bytes:
     return payload[1 : len(payload) - payload[0]]
 
 
-def _looks_like(buffer: bytes | bytearray) -> str:
+def _looks_like(buffer: bytes | bytearray | memoryview) -> str:
     """A hint for people who have connected to the wrong port."""
     text = bytes(buffer[:16])
     if text.startswith((b"HTTP/1", b"GET ", b"POST ", b"HEAD ", b"PUT ")):

@@ -10,7 +10,6 @@ from ..config import Limit
 from ..metadata import field_list_size
 from ..status import ErrorCode
 from .flow import ReceiveWindow
-from .gate import DataFrame
 from .header_rules import Kind, judge
 from .queues import Place
 from .tables import STREAM, Step, StreamState
@@ -136,20 +135,19 @@ class Http2Lane:
         self.call.on_headers(Block(fields, field_list_size(fields)), end)
         return kind
 
-    def on_data(self, frame: DataFrame) -> None:
-        if not self.window.received(frame.flow_size):
+    def on_data(self, payload: bytes, flow_size: int, end: bool) -> None:
+        if not self.window.received(flow_size):
             text = "the peer sent more than the stream's window"
             self.fail(ErrorCode.FLOW_CONTROL_ERROR, text, Limit.STREAM_WINDOW)
             return
-        payload = frame.payload
-        if not self._length_holds(len(payload), end=frame.end):
+        if not self._length_holds(len(payload), end=end):
             return
-        if padding := frame.flow_size - len(payload):
+        if padding := flow_size - len(payload):
             self.consumed(padding)
         if payload:
             self._empty_in_a_row = 0
             self.call.on_data(payload)
-        elif not frame.end:
+        elif not end:
             self._empty_in_a_row += 1
             self._carrier.flood.empty_data(self._empty_in_a_row)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +10,7 @@ from ..metadata import Field
 from ..status import ErrorCode
 from . import frames
 from .faults import ConnectionFault
-from .frames import ACK, END_HEADERS, END_STREAM, MAX_ID, FrameType, SettingId
+from .frames import ACK, END_HEADERS, END_STREAM, HEAD, MAX_ID, FrameType, SettingId
 from .header_encoder import FieldEncoder
 from .header_rules import Kind
 from .settings import INITIAL_FRAME_SIZE, INITIAL_WINDOW, own_settings
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-#: The length of a frame's payload in two parts, its type, its flags, its stream.
-_HEAD: Final = struct.Struct(">BHBBL")
 _SETTINGS_ACK: Final = frames.write_frame(FrameType.SETTINGS, ACK, 0)
 
 
@@ -110,7 +107,7 @@ class NativeCore:
 
     def _frame(self, type_: int, flags: int, stream_id: int, payload: bytes) -> None:
         size = len(payload)
-        self._parts += (_HEAD.pack(size >> 16, size & 0xFFFF, type_, flags, stream_id), payload)
+        self._parts += (HEAD.pack(size >> 16, size & 0xFFFF, type_, flags, stream_id), payload)
         self.pending += 9 + size
 
     def take(self) -> bytes:
