@@ -70,6 +70,7 @@ demo: $(VENV)/.installed-demo ## set up .venv and hold the duplex conversation (
 test: $(VENV)/.installed-dev ## set up .venv and run the tests, at most 5 minutes on 2 cores (ARGS="-k GOAWAY")
 	@rm -rf $(BUILD)/tested; mkdir -p $(BUILD)
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	$(if $(strip $(ARGS)),,$(BIN)/pytest -n $(WORKERS) --http2 native tests/http2)
 	@$(if $(strip $(ARGS)),,touch $(BUILD)/tested)
 
 test-floor: .venv-floor/.installed ## run the tests with the oldest dependencies that are supported

@@ -69,7 +69,7 @@ class Walk:
     def start(self) -> None:
         chance = self.chance
         names = chance.sample(("authorization", "x-same", "x-trace", "x-big", "x-binary-bin"), chance.randrange(4))
-        values = {
+        values: dict[str, str | bytes] = {
             "authorization": "secret",
             "x-same": "same",
             "x-trace": str(chance.random()),
@@ -116,6 +116,7 @@ class Walk:
                 self.received.clear()
 
     def tune(self) -> None:
+        self.exchange()  # h2 takes an ack for one of all SETTINGS that are under way
         code = self.chance.choice(list(SETTINGS))
         self.server.update_settings({code: self.chance.choice(SETTINGS[code])})
         if self.chance.random() < 0.3:
