@@ -22,6 +22,7 @@ from duplexcore import (
 from duplexcore.cli.proto.conversation_pb2 import InputMessage, OutputMessage
 from duplexcore.rpc import DuplexMethod, UnaryMethod
 from duplexcore_anyio import CallClosedError, ClientStreamingServerCall, DuplexServerCall, Router, ServerContext
+from duplexcore_anyio.core import TURN
 from tests.support.transport import COUNT, HELLO, SUM, TALK, echo, four_kinds, joined, over_tcp, until
 
 
@@ -550,7 +551,7 @@ async def test_a_tight_loop_lets_others_have_their_turn() -> None:
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(other)
-        for _ in range(2000):
+        for _ in range(8 * TURN):
             await call.send(b"")
         assert turns > 5
         tasks.cancel_scope.cancel()

@@ -15,7 +15,7 @@ from .waiting import Waiter
 __all__ = ["CallCore"]
 
 #: So many messages a task may send or take in a row without suspending; then the others have their turn.
-TURN = 128
+TURN = 512
 
 EngineCallT = TypeVar("EngineCallT", ClientCall, ServerCall)
 
