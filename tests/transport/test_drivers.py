@@ -11,10 +11,11 @@ from typing import Any, cast
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute, SocketListener
 
 from duplexcore import AbuseLimits, Frame, FrameType, ServerConfig, StatusCode
 from duplexcore.testing import raw
-from duplexcore_anyio import Channel, DuplexServerCall, connect, serve
+from duplexcore_anyio import Channel, DuplexServerCall, asyncio_links, connect, serve
 from duplexcore_anyio.driver import CALLS_PER_TURN
 from duplexcore_anyio.drivers import DriverName
 from duplexcore_anyio.protocol_driver import AT_ONCE
@@ -74,6 +75,26 @@ async def test_protocols_are_asyncios(backend: str) -> None:
 
 
 # --- on protocols -----------------------------------------------------------------------------------------------------
+
+
+@on_protocols
+async def test_neither_side_waits_with_small_segments(backend: str) -> None:
+    """A frame that waits for the peer's delayed acknowledgement would take 40 ms."""
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listeners:
+        listener = cast("SocketListener", listeners.listeners[0])
+        async with anyio.create_task_group() as tasks:
+            dialed: list[asyncio_links.AsyncioLink] = []
+
+            async def dial() -> None:
+                port = listener.extra(SocketAttribute.local_port)
+                dialed.append(await asyncio_links.connect_tcp("127.0.0.1", port))
+
+            tasks.start_soon(dial)
+            accepted = await asyncio_links.accept(listener)
+        for link in (accepted, *dialed):
+            await link.open()
+            assert link.raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            await link.aclose()
 
 
 @on_protocols

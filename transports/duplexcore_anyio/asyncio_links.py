@@ -126,4 +126,7 @@ async def accept(listener: SocketListener) -> AsyncioLink:
     if raw.fileno() < 0:
         raise ClosedResourceError
     accepted, _ = await asyncio.get_running_loop().sock_accept(raw)
+    if accepted.family != socket.AF_UNIX:  # asyncio does so itself, but not where the listener names no protocol
+        with contextlib.suppress(OSError):  # the peer has left: that is told in a moment
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return AsyncioLink(accepted)
