@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from duplexcore.testing.sim.policies import PrngChooser
-from duplexcore.testing.sim.properties import ALL, COSTLY
+import pytest
+
+from duplexcore.http2 import carrier
+from duplexcore.testing.sim.policies import Policy, PrngChooser
+from duplexcore.testing.sim.properties import ALL, COSTLY, PropertyError
 from duplexcore.testing.sim.properties.oracle import Oracle
+from duplexcore.testing.sim.targets import EngineOptions, EngineTarget
+from duplexcore.testing.sim.twin import TwinTarget
 
 from .support import drawn
 
@@ -21,3 +26,34 @@ def test_every_property_has_its_number_and_its_sentence() -> None:
         assert one.__name__ == one.number or one is Oracle
         assert one.__doc__
         assert one.__doc__.endswith(".")
+
+
+def test_the_costly_properties_hold_where_settings_change() -> None:
+    """A lower limit of streams crosses requests in some of them, which a strict parser would not take."""
+    target = EngineTarget(EngineOptions(costly=True))
+    tuned = 0
+    for seed in range(1_000_045, 1_000_070):
+        tuned += target(PrngChooser(seed, Policy.MIX)).scenario.tunes
+    assert tuned
+
+
+def test_the_same_choices_give_the_same_run_in_another_process() -> None:
+    """P49, run by run."""
+    target = TwinTarget()
+    try:
+        for seed in range(10):
+            target(PrngChooser(seed))
+    finally:
+        target.twin.close()
+
+
+def test_what_depends_on_the_process_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P49 can fail: here, and not in the other process, frames are smaller."""
+    monkeypatch.setattr(carrier, "MAX_DATA", 100)
+    target = TwinTarget()
+    try:
+        with pytest.raises(PropertyError, match="P49"):
+            for seed in range(20):
+                target(PrngChooser(seed))
+    finally:
+        target.twin.close()

@@ -17,10 +17,10 @@ from duplexcore.call.headers import Request
 from duplexcore.connection import ServerConnection
 from duplexcore.http2.carrier import Http2Carrier
 from duplexcore.http2.flow import ReceiveWindow
-from duplexcore.http2.gate import FrameGate
 from duplexcore.http2.lane import Http2Lane
 from duplexcore.testing.sim.policies import PrngChooser
 from duplexcore.testing.sim.properties import ALL, COSTLY, WHERE, Property, PropertyError
+from duplexcore.testing.sim.properties.reframing import OFFENDING
 from duplexcore.testing.sim.targets import EngineTarget
 from duplexcore.testing.sim.watching import Watcher
 
@@ -53,6 +53,11 @@ def _raising(receive: Any, engine: Any, data: bytes, now: float) -> None:
     receive(engine, data, now)
 
 
+def _all_or_nothing(receive: Any, carrier: Any, data: bytes, now: float) -> None:
+    if not bytes(data).endswith(OFFENDING):
+        receive(carrier, data, now)
+
+
 def _without_metadata(request: Any) -> Any:
     return replace(request, metadata=Metadata()) if isinstance(request, Request) else request
 
@@ -71,8 +76,9 @@ PLANTED = {
     "P22": lambda patch: patch.setattr(Call, "writable", property(lambda call: call.send_state < 2)),
     "P23": altered(MessageDecoder, "drop", lambda drop, decoder: None),
     "P24": altered(Http2Carrier, "_take_out", lambda take, carrier, lane: carrier._lanes.__setitem__(99, lane)),
-    "P12": altered(FrameGate, "split", lambda split, gate, data, now: list(split(gate, data, now))),
+    "P12": altered(Http2Carrier, "receive", _all_or_nothing),
     "P40": altered(Http2Carrier, "_drop", lambda drop, carrier, lane, reason, **more: drop(carrier, lane, reason)),
+    "P39": lambda patch: patch.setattr(Http2Carrier, "live", property(lambda carrier: carrier.backlog)),
     "P26": altered(ServerConnection, "receive_data", _raising),
     "P37": ended_otherwise(
         lambda ended: ended.origin is Origin.PEER and ended.status.code is StatusCode.CANCELLED,

@@ -7,12 +7,12 @@ parser.
 from __future__ import annotations
 
 from .base import Claim, Property, PropertyError
-from .bounds import P18, P21, P22, P23, P24, P25
+from .bounds import P18, P22, P23, P24, P25
 from .calls import P1, P2, P3, P4, P5, P6, P8, P32, P34
 from .codecs import P30, P36, P45, P46, P47
 from .connections import P10, P33, P41, P42, P43
 from .endings import P9, P14, P37, P39, P40, P44
-from .flow import P17
+from .flow import P17, P21
 from .headers import P48
 from .histories import P50
 from .lasting import P19, P20, P27
@@ -88,6 +88,7 @@ ALL: tuple[type[Property], ...] = (
     P6,
     P8,
     P10,
+    P21,  # before P17, which would say the same of it, but less
     P17,
     P19,
     P20,
@@ -103,7 +104,7 @@ ALL: tuple[type[Property], ...] = (
 )
 #: They look at copies of the engines, or ask another parser.
 COSTLY: tuple[type[Property], ...] = (
-    *(P9, P11, P12, P13, P14, P15, P16, P18, P21, P22, P23, P24, P25, P26),
+    *(P9, P11, P12, P13, P14, P15, P16, P18, P22, P23, P24, P25, P26),
     *(P28, P29, P35, P37, P39, P40, P44),
 )
 

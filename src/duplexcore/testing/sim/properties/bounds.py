@@ -1,4 +1,4 @@
-"""Properties of what is kept, granted and shared out: P18, P21 to P25."""
+"""Properties of what is kept, granted and shared out: P18, P22 to P25."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .flow import Ledger
 if TYPE_CHECKING:
     from ..sides import Side
 
-__all__ = ["P18", "P21", "P22", "P23", "P24", "P25"]
+__all__ = ["P18", "P22", "P23", "P24", "P25"]
 
 DATA, SETTINGS, WINDOW_UPDATE, ACK = 0, 4, 8, 1
 MAX_DATA, PREFIX = 16_384, 5
@@ -96,27 +96,6 @@ class P18(Property):
         if total != whole:
             of = f"stream {stream}" if stream else "the connection"
             self.fail(f"of the {whole} bytes that {side.name} may send on {of} {total} are there")
-
-
-class P21(Property):
-    """No DATA but an empty frame leaves while the signed credit of the stream is not positive."""
-
-    number = "P21"
-
-    def begin(self) -> None:
-        self._ledgers = {self.sim.client: Ledger(), self.sim.server: Ledger()}
-
-    def on_framed(self, side: Side, frame: Frame) -> None:
-        if frame.type == DATA:
-            ledger = self._ledgers[side]
-            credit = ledger.streams.get(frame.stream, ledger.initial)
-            if credit <= 0 and frame.payload:
-                self.fail(f"{side.name} sends {len(frame.payload)} bytes on {frame.stream}, its credit is {credit}")
-            ledger.sent(frame)
-
-    def on_arrived(self, side: Side, frame: Frame) -> None:
-        if frame.type in (WINDOW_UPDATE, SETTINGS):
-            self._ledgers[side].arrived(frame)
 
 
 class P22(Property):

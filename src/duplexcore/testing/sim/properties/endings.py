@@ -104,7 +104,8 @@ class P37(Streams):
 
 
 class P39(Streams):
-    """A GOAWAY ends no call of a stream that it covers."""
+    """The calls of streams that a GOAWAY covers go on: as long as the transport holds, neither it nor the end of the
+    connection is what ends them."""
 
     number = "P39"
 
@@ -120,12 +121,15 @@ class P39(Streams):
                 if app.call is not None and app.ended is None and 0 < stream_of(app) <= last
             ]
 
+    def on_lost(self, side: Side | None) -> None:
+        if side is not self.sim.server:
+            self._spared = []
+
     def on_step(self) -> None:
         for app in self._spared:
             ended = app.ended
-            if ended is not None and ended.unprocessed:
+            if ended is not None and ended.origin is Origin.TRANSPORT:
                 self.fail(f"{app}, stream {stream_of(app)}, was covered by GOAWAY, and ended as {ended}")
-        self._spared = []
 
 
 class P40(Streams):

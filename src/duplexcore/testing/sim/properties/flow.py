@@ -1,4 +1,4 @@
-"""Properties of flow control: P17, P20 and P21, by a ledger that reads nothing but frames."""
+"""Properties of flow control: P17 and P21, by a ledger that reads nothing but frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .base import Property
 if TYPE_CHECKING:
     from ..sides import Side
 
-__all__ = ["P17", "Ledger"]
+__all__ = ["P17", "P21", "Ledger"]
 
 DATA, SETTINGS, WINDOW_UPDATE, ACK = 0, 4, 8, 1
 INITIAL_WINDOW = 4
@@ -50,13 +50,21 @@ class Ledger:
         return self.connection, left
 
 
-class P17(Property):
-    """DATA sent, padding included, never exceeds the credit granted on the stream and on the connection."""
-
-    number = "P17"
+class Ledgers(Property):
+    """Keeps the ledger of either side."""
 
     def begin(self) -> None:
         self.ledgers = {self.sim.client: Ledger(), self.sim.server: Ledger()}
+
+    def on_arrived(self, side: Side, frame: Frame) -> None:
+        if frame.type in (WINDOW_UPDATE, SETTINGS):
+            self.ledgers[side].arrived(frame)
+
+
+class P17(Ledgers):
+    """DATA sent, padding included, never exceeds the credit granted on the stream and on the connection."""
+
+    number = "P17"
 
     def on_framed(self, side: Side, frame: Frame) -> None:
         if frame.type == DATA:
@@ -65,6 +73,17 @@ class P17(Property):
             if frame.payload and min(connection, stream) < 0:
                 self.fail(f"{side.name} has sent {-min(connection, stream)} bytes more than it may on {frame.stream}")
 
-    def on_arrived(self, side: Side, frame: Frame) -> None:
-        if frame.type in (WINDOW_UPDATE, SETTINGS):
-            self.ledgers[side].arrived(frame)
+
+class P21(Ledgers):
+    """Where SETTINGS have taken the credit of a stream below zero no DATA leaves but an empty frame, until it is
+    positive again (at zero, P17 is enough)."""
+
+    number = "P21"
+
+    def on_framed(self, side: Side, frame: Frame) -> None:
+        if frame.type == DATA:
+            ledger = self.ledgers[side]
+            credit = ledger.streams.get(frame.stream, ledger.initial)
+            if credit < 0 and frame.payload:
+                self.fail(f"{side.name} sends {len(frame.payload)} bytes on {frame.stream}, its credit is {credit}")
+            ledger.sent(frame)

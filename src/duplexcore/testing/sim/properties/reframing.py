@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["P12", "P13", "P15", "P26"]
 
 DATA, HEADERS, CONTINUATION = 0, 1, 9
-ES, END_HEADERS, PADDED = 0x1, 0x4, 0x8
+END_HEADERS, PADDED, PADDING = 0x4, 0x8, 3
 #: DATA on stream 0: a fault of the connection.
 OFFENDING = wire_bytes(Frame(DATA, 0, 0, b"x"))
 GARBAGE = b"\x00\x00\x04\xee\xff\x00\x00\x00\x01junk" + bytes(range(256))
@@ -72,7 +72,7 @@ class P12(OnCopies):
 
 
 class P13(OnCopies):
-    """DATA that is split, with empty frames between, and a header block in two frames give the same events."""
+    """DATA that is split, with empty frames between, and a padded header block in two frames give the same events."""
 
     number = "P13"
 
@@ -125,7 +125,9 @@ def reframed(frame: Frame) -> list[Frame]:
     first, second = frame.payload[:middle], frame.payload[middle:]
     if frame.type == HEADERS:
         return [
-            Frame(HEADERS, frame.flags & ~END_HEADERS, frame.stream, first),
+            Frame(
+                HEADERS, frame.flags & ~END_HEADERS | PADDED, frame.stream, bytes((PADDING,)) + first + bytes(PADDING)
+            ),
             Frame(CONTINUATION, END_HEADERS, frame.stream, second),
         ]
     return [

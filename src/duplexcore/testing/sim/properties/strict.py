@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import h2.config
 import h2.connection
 import h2.exceptions
+from h2.settings import SettingCodes
 
 from ..recording import wire_bytes
 from ..wires import Frame
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["P16"]
 
-DATA, HEADERS, RST, GOAWAY = 0, 1, 3, 7
+DATA, HEADERS, RST, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
 ES = 1
 REQUEST = [(":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority", "judge")]
 MOST = 2**31 - 1
@@ -41,6 +42,9 @@ class Judge:
         if frame.type == GOAWAY:  # after one, h2 refuses also what is allowed (RFC 9113 section 6.8)
             return
         self._h2.receive_data(wire_bytes(frame))
+        if frame.type == SETTINGS:  # a lower limit may cross requests, and is not its subject either (P42's)
+            self._h2.remote_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = MOST
+            self._h2.remote_settings.acknowledge()
         if frame.type == HEADERS and not self._client and frame.stream not in self._opened:
             self._opened.add(frame.stream)
             if not frame.flags & ES:
