@@ -25,6 +25,8 @@ from duplexcore import (
     InitialMetadata,
     LocalProtocolError,
     Message,
+    Metadata,
+    Origin,
     ServerConfig,
     ServerConnection,
     Status,
@@ -99,7 +101,8 @@ class Bounds:
     (DEADLINES), a server aborts (ABORTS), shuts down (GOAWAY), the client does (SHUTDOWN), either side loses the
     transport, with all that is on its way (LOSS), applications
     take one event at a time and at any time (READS; else all, at once). ``whole``: engines are compared by everything
-    in them, not by what can still matter.
+    in them, not by what can still matter. ``every_step``: also steps that nobody can tell apart from such as come
+    earlier are taken one by one; see `_hurry`.
     """
 
     requests: int = 1
@@ -107,6 +110,7 @@ class Bounds:
     window: int = 1
     features: Feature = ~Feature(0)
     whole: bool = False
+    every_step: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("requests", 0), ("responses", 0), ("window", 1)):
@@ -158,6 +162,7 @@ class Half:
     __slots__ = (
         "accepted",
         "at",
+        "blocks_to_come",
         "bounds",
         "call",
         "closed",
@@ -175,7 +180,6 @@ class Half:
         "over",
         "readable",
         "refusing",
-        "said",
         "taken",
     )
 
@@ -194,17 +198,23 @@ class Half:
         #: Messages that the engine has accepted, and that the reader has taken; the end that it was told.
         self.accepted = self.taken = 0
         self.ended: CallEnded | None = None
-        self.said = False
         self.readable = False
         #: The engine has closed; its direction is over; the other direction was heard to its end.
         self.closed = self.over = self.heard_end = False
         # Read from the frames alone.
+        #: How many header blocks may still come; 1: the trailers, or trailers alone.
+        self.blocks_to_come = 2 if name == CLIENT else 1
         self.decoder = hpack.Decoder()
         self.counter = Messages()
         self.opened = False
         self.ledger = Ledger()
         self.model = model.Side(say.CLIENT if name == CLIENT else say.SERVER)
         self.refusing: Any = None
+
+    @property
+    def messages_left(self) -> int:
+        """How many messages of its plan the writer has not sent."""
+        return _plan(self)[self.at :].count("send")
 
     def key(self) -> bytes:
         """Equal for halves that go on in the same way: see `explorer_keys`."""
@@ -215,7 +225,7 @@ class Half:
         return fingerprint(
             [
                 *(self.engine, self.call, self.now, self.at, self.done, self.accepted, self.taken, self.ended),
-                *(self.said, self.readable, self.closed, self.over, self.heard_end, tuple(self.model), self.refusing),
+                *(self.readable, self.closed, self.over, self.heard_end, tuple(self.model), self.refusing),
             ]
         )
 
@@ -276,13 +286,16 @@ def inputs(half: Half) -> Iterator[Input]:
         yield Input("writes")
 
 
+def _plan(half: Half) -> tuple[str, ...]:
+    """What the writer says, in order."""
+    if half.name == CLIENT:
+        return ("start", *("send",) * half.bounds.requests, "half-close")
+    return (*("send",) * half.bounds.responses, "finish")
+
+
 def _planned(half: Half) -> str | None:
     """What the writer says next, if it may now."""
-    bounds = half.bounds
-    if half.name == CLIENT:
-        plan = ("start", *("send",) * bounds.requests, "half-close")
-    else:
-        plan = (*("send",) * bounds.responses, "finish")
+    plan = _plan(half)
     if half.at >= len(plan):
         return None
     what = plan[half.at]
@@ -324,6 +337,8 @@ def step(half: Half, happened: Input) -> Outcome:
     else:
         _say(half, what)
     _listen(half)
+    if not half.bounds.every_step:
+        _hurry(half, what)
     if Feature.READS not in half.bounds.features:
         while half.readable:
             _take(half)
@@ -333,6 +348,26 @@ def step(half: Half, happened: Input) -> Outcome:
     if ended_before is None and ended is not None:
         _stop_writing(half)
     return Outcome(half, items)
+
+
+def _hurry(half: Half, what: str) -> None:
+    """Takes at once what commutes with everything that can happen, here or at the other side:
+
+    * a reader that has emptied its call finds that out: else it would find it later, or be told of more, and look;
+    * of a call that has ended, and gives no credit any more, the reader takes what is left: nobody is told;
+    * a handler whose call has ended says its status: it frees a place that no other call waits for (CANC-3).
+    """
+    call = half.call
+    if call is None:
+        return
+    if what == "reads" and not call._inbox._items:
+        _take(half)
+    if call.ended is None:
+        return
+    while half.readable and not call._lane.receiving:
+        _take(half)
+    if half.name == SERVER and half.at < DONE:
+        _say(half, "finish")
 
 
 def _stop_writing(half: Half) -> None:
@@ -346,7 +381,10 @@ def _stop_writing(half: Half) -> None:
     call.cancel() if half.name == CLIENT else call.abort()
     if sent or half.key() != before:
         raise half.fail("P8", "a command after the end has changed something")
-    half.at = DONE if half.name == CLIENT else max(half.at, half.bounds.responses)
+    if half.name == CLIENT:
+        half.at = DONE
+    elif half.at < DONE:
+        half.at = half.bounds.responses
 
 
 def _say(half: Half, what: str) -> None:
@@ -381,9 +419,6 @@ def _say(half: Half, what: str) -> None:
                 half.at = DONE
         case "half-close":
             call.half_close()
-        case "finish" if call.ended is None:
-            half.said = True
-            call.finish(SAID, TRAILING)
         case "finish":
             call.finish(SAID, TRAILING)
         case "cancels":
@@ -445,6 +480,8 @@ def _framed(half: Half, frame: Frame) -> Item:
 
 def _hear_frame(half: Half, item: Item) -> None:
     frame, meaning = item
+    if frame.type in (HEADERS, RST):
+        half.blocks_to_come = 0 if frame.type == RST or frame.flags & ES else half.blocks_to_come - 1
     if frame.type == GOAWAY and half.name == CLIENT:
         half.refusing = half.refusing or say.Goaway(covers=False)
         if half.call is not None:
@@ -521,6 +558,11 @@ def _take(half: Half) -> None:
     if type(event) is CallEnded:
         half.readable = False
         half.ended = event
+        if half.name == CLIENT and event.origin is Origin.PEER and event.status == SAID:
+            if half.taken != half.bounds.responses:
+                raise half.fail("P2", f"the status came after {half.taken} of {half.bounds.responses} messages")
+            if event.trailing_metadata != Metadata(TRAILING):
+                raise half.fail("P6", f"was told {event.trailing_metadata}, the server has said {TRAILING}")
         heard: Any = terminal(event)
     else:
         assert isinstance(event, (Message, HalfClosed, InitialMetadata))
@@ -561,8 +603,9 @@ def _server_config(room: int) -> ServerConfig:
 
 
 @lru_cache
-def _bounds(requests: int, responses: int, window: int, features: int, whole: bool) -> Bounds:
-    return Bounds(requests=requests, responses=responses, window=window, features=Feature(features), whole=whole)
+def _bounds(requests: int, responses: int, window: int, features: int, whole: bool, every_step: bool) -> Bounds:
+    flags = {"features": Feature(features), "whole": whole, "every_step": every_step}
+    return Bounds(requests=requests, responses=responses, window=window, **flags)  # type: ignore[arg-type]
 
 
 def _of_client(config: ClientConfig) -> Reduced:
@@ -574,7 +617,7 @@ def _of_server(config: ServerConfig) -> Reduced:
 
 
 def _of_bounds(one: Bounds) -> Reduced:
-    return _bounds, (one.requests, one.responses, one.window, one.features.value, one.whole)
+    return _bounds, (one.requests, one.responses, one.window, one.features.value, one.whole, one.every_step)
 
 
 _UNCHANGING: Final[dict[type, Callable[[Any], Reduced]]] = {
