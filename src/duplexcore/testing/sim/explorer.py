@@ -20,7 +20,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from duplexcore.testing.model import side as model
 from duplexcore.testing.model.race_table import allowed
@@ -34,7 +34,13 @@ from .recording import wire_bytes
 __all__ = ["ExplorationError", "Explored", "Explorer", "State", "explore"]
 
 #: Of the files in which an exploration waits to go on.
-VERSION = 1
+VERSION = 2
+#: A state is one number: four of so many bits. A world with more sides or wires than that is too large in any case.
+BITS: Final = 20
+MASK: Final = (1 << BITS) - 1
+#: In the queue: here a layer ends.
+LAYER: Final = -1
+THE_END: Final = Input("the end")
 
 
 class ExplorationError(ValueError):
@@ -42,12 +48,20 @@ class ExplorationError(ValueError):
 
 
 class State(NamedTuple):
-    """A state of the whole: both halves and the frames under way, by their numbers in `Explorer`."""
+    """A state of the whole: both halves and the two wires, by their numbers in `Explorer`; 0 is the empty wire."""
 
     client: int
     server: int
-    up: tuple[int, ...] = ()
-    down: tuple[int, ...] = ()
+    up: int = 0
+    down: int = 0
+
+    @classmethod
+    def of(cls, packed: int) -> State:
+        return cls(packed >> 3 * BITS, packed >> 2 * BITS & MASK, packed >> BITS & MASK, packed & MASK)
+
+    @property
+    def packed(self) -> int:
+        return ((self.client << BITS | self.server) << BITS | self.up) << BITS | self.down
 
 
 class Known(NamedTuple):
@@ -105,27 +119,34 @@ class Explorer:
         self.thorough = thorough
         self.shard = shard
         self.found = Explored()
+        self._computed = 0
         self._blobs: list[bytes] = []
         self._keys: list[bytes] = []
         self._ids: dict[bytes, int] = {}
         self._known: list[Known] = []
         self._items: list[Item] = []
         self._item_ids: dict[Item, int] = {}
+        #: Of each frame: that it is heard.
         self._hearings: list[Input] = []
-        self._steps: dict[tuple[int, str, int], tuple[int, tuple[int, ...]]] = {}
-        #: State -> how it was reached first.
-        self._seen: dict[State, tuple[State, str] | None] = {}
-        self._waiting: deque[tuple[State, int]] = deque()
+        #: Half -> what has happened to it -> the half after it, and the frames that it made.
+        self._steps: list[dict[Input, tuple[int, tuple[int, ...]]]] = []
+        #: Wires, as the numbers of the frames on them.
+        self._wires: list[tuple[int, ...]] = [()]
+        self._wire_ids: dict[tuple[int, ...], int] = {(): 0}
+        #: State -> the one from which it was reached first.
+        self._seen: dict[int, int | None] = {}
+        self._waiting: deque[int] = deque([LAYER])
+        self._depth = 0
         self.outboxes: dict[int, set[State]] = {}
         client, server = halves.begin(bounds)
-        self._reach(State(self._intern(client), self._intern(server)), None, 0)
+        self._reach(State(self._intern(client), self._intern(server)).packed, None)
 
     # --- going on -----------------------------------------------------------------------------------------------------
 
     @property
     def frontier(self) -> int:
         """How many states wait to be explored."""
-        return len(self._waiting)
+        return len(self._waiting) - 1
 
     def run(self, most: int | None = None, progress: Callable[[Explorer], None] | None = None) -> Explored:
         """Explores; at most so many states. ``progress`` is called every 1,000 of them.
@@ -141,29 +162,40 @@ class Explorer:
                 gc.enable()
 
     def _run(self, most: int | None, progress: Callable[[Explorer], None] | None) -> Explored:
-        found, before = self.found, self.found.states
-        while self._waiting and (most is None or found.states - before < most):
-            state, depth = self._waiting.popleft()
-            found.states += 1
-            found.longest = max(found.longest, depth)
-            moved = False
-            for role, happened in self.moves(state):
-                try:
-                    after = self.after(state, role, happened)
-                except PropertyError as error:
-                    way = "\n  ".join([*self.way(state), f"{role}: {happened.label}"])
-                    raise PropertyError(error.number, f"{error.args[0].partition(': ')[2]}\n  {way}") from error
-                found.transitions += 1
-                moved = moved or after != state
-                self._reach(after, (state, f"{role}: {happened.label}"), depth + 1)
-            if not moved:
-                self._rest(state)
+        found, waiting = self.found, self._waiting
+        left = -1 if most is None else most
+        while len(waiting) > 1 and left:
+            packed = waiting.popleft()
+            if packed == LAYER:
+                self._depth += 1
+                waiting.append(LAYER)
+                continue
+            left -= 1
+            self._explore(packed)
             if progress is not None and not found.states % 1000:
                 progress(self)
         found.clients = sum(known.name == CLIENT for known in self._known)
         found.servers = len(self._known) - found.clients
-        found.complete = not self._waiting and not any(self.outboxes.values())
+        found.complete = not self.frontier and not any(self.outboxes.values())
         return found
+
+    def _explore(self, packed: int) -> None:
+        found, state, seen = self.found, State.of(packed), self._seen
+        found.states += 1
+        found.longest = max(found.longest, self._depth)
+        moved = False
+        for role, happened in self.moves(state):
+            try:
+                after = self.after(state, role, happened).packed
+            except PropertyError as error:
+                way = "\n  ".join([*self.way(state), f"{role}: {happened.label}"])
+                raise PropertyError(error.number, f"{error.args[0].partition(': ')[2]}\n  {way}") from error
+            found.transitions += 1
+            moved = moved or after != packed
+            if after not in seen:
+                self._reach(after, packed)
+        if not moved:
+            self._rest(state)
 
     def moves(self, state: State) -> Iterator[tuple[str, Input]]:
         """Everything that can happen next: to whom, and what; with ``reduced``, of one side alone where that is enough.
@@ -175,47 +207,54 @@ class Explorer:
         sides = ((CLIENT, client, server, state.down), (SERVER, server, client, state.up))
         if self.reduced:
             for role, own, other, wire in sides:
-                if (wire or own.heard_end or other.over) and (found := list(self._moves_of(own, other, wire))):
-                    yield from ((role, happened) for happened in found)
-                    return
-        for role, own, other, wire in sides:
-            yield from ((role, happened) for happened in self._moves_of(own, other, wire))
+                if (wire or own.heard_end or other.over) and (found := self._moves_of(own, other, wire)):
+                    return ((role, happened) for happened in found)
+        return ((role, one) for role, own, other, wire in sides for one in self._moves_of(own, other, wire))
 
-    def _moves_of(self, own: Known, other: Known, wire: tuple[int, ...]) -> Iterator[Input]:
-        yield from own.inputs
+    def _moves_of(self, own: Known, other: Known, wire: int) -> tuple[Input, ...]:
         if wire:
-            yield self._hearings[wire[0]]
-        elif other.over and not own.heard_end:
-            yield Input("the end")
+            return (*own.inputs, self._hearings[self._wires[wire][0]])
+        if other.over and not own.heard_end:
+            return (*own.inputs, THE_END)
+        return own.inputs
 
     def after(self, state: State, role: str, happened: Input) -> State:
         """The state that follows. Raises `PropertyError`."""
         client, server, up, down = state
-        own, out = (client, up) if role == CLIENT else (server, down)
-        following, made = self.step(own, happened)
-        out += made
-        heard = 1 if happened.item is not None else 0
         if role == CLIENT:
-            up, down = out, down[heard:]
-            client = following
+            client, made = self.step(client, happened)
+            if happened.item is not None:
+                down = self._wire(self._wires[down][1:])
+            if made:
+                up = self._wire(self._wires[up] + made)
         else:
-            up, down = up[heard:], out
-            server = following
-        return State(
-            client, server, () if self._known[server].closed else up, () if self._known[client].closed else down
-        )
+            server, made = self.step(server, happened)
+            if happened.item is not None:
+                up = self._wire(self._wires[up][1:])
+            if made:
+                down = self._wire(self._wires[down] + made)
+        known = self._known
+        return State(client, server, 0 if known[server].closed else up, 0 if known[client].closed else down)
+
+    def _wire(self, frames: tuple[int, ...]) -> int:
+        number = self._wire_ids.get(frames)
+        if number is None:
+            number = self._wire_ids[frames] = len(self._wires)
+            self._wires.append(frames)
+        return number
 
     def step(self, half: int, happened: Input) -> tuple[int, tuple[int, ...]]:
         """What a half does with an input: computed once. The half after it, and the frames that it made."""
-        key = (half, happened.what, -1 if happened.item is None else self._item_ids[happened.item])
-        done = self._steps.get(key)
+        steps = self._steps[half]
+        done = steps.get(happened)
         if done is None:
             outcome = halves.step(self.half(half), happened)
-            if not len(self._steps) % 500:
+            self._computed += 1
+            if not self._computed % 500:
                 gc.collect(0)  # engines are rings; see `run`
             if self.thorough and happened.item is not None:
                 self._byte_by_byte(half, happened, outcome.half)
-            done = self._steps[key] = self._intern(outcome.half), tuple(map(self._item, outcome.items))
+            done = steps[happened] = self._intern(outcome.half), tuple(map(self._item, outcome.items))
         return done
 
     def half(self, number: int) -> Half:
@@ -236,29 +275,34 @@ class Explorer:
 
     def pairs(self) -> Iterator[tuple[int, Input]]:
         """Each half with each thing that has happened to it, once."""
-        for number, what, item in self._steps:
-            yield number, Input(what, None if item < 0 else self._items[item])
+        for number, steps in enumerate(self._steps):
+            yield from ((number, happened) for happened in steps)
 
     def way(self, state: State) -> list[str]:
         """What happened, from the beginning to ``state``, on a shortest way."""
-        way = []
-        while (before := self._seen[state]) is not None:
-            state, label = before
-            way.append(label)
+        way, at = [], state.packed
+        while (before := self._seen[at]) is not None:
+            came = State.of(before)
+            way.append(next(f"{who}: {what.label}" for who, what in self.moves(came) if self._leads(came, who, what, at)))
+            at = before
         return way[::-1]
+
+    def _leads(self, state: State, role: str, happened: Input, to: int) -> bool:
+        """Whether a step that was taken has led there; one that fails has led nowhere."""
+        half = state.client if role == CLIENT else state.server
+        return happened in self._steps[half] and self.after(state, role, happened).packed == to
 
     # --- what must hold ---------------------------------------------------------------------------------------------
 
-    def _reach(self, state: State, came: tuple[State, str] | None, depth: int) -> None:
-        if state in self._seen:
-            return
-        self._seen[state] = came
+    def _reach(self, packed: int, came: int | None) -> None:
+        self._seen[packed] = came
+        state = State.of(packed)
         owner = self._owner(state)
         if owner != self.shard[0]:
             self.outboxes.setdefault(owner, set()).add(state)
             return
         self._judge(state)
-        self._waiting.append((state, depth))
+        self._waiting.append(packed)
 
     def _judge(self, state: State) -> None:
         """What must hold of both sides together, in every state."""
@@ -308,6 +352,8 @@ class Explorer:
         number = self._ids.get(key)
         if number is None:
             number = self._ids[key] = len(self._blobs)
+            if number > MASK:
+                raise ExplorationError(f"more than {MASK:,} states of a side: the world is too large to be explored")
             self._add(key, halves.snapshot(half), half)
         return number
 
@@ -315,6 +361,7 @@ class Explorer:
         """``half`` is what ``blob`` holds, and is used up."""
         self._blobs.append(blob)
         self._keys.append(key)
+        self._steps.append({})
         call = half.call
         self._known.append(
             Known(
@@ -347,7 +394,7 @@ class Explorer:
         if self.shard[1] == 1:
             return 0
         digest = hashlib.blake2b(self._keys[state.client] + self._keys[state.server], digest_size=4)
-        for number in (*state.up, -1, *state.down):
+        for number in (*self._wires[state.up], -1, *self._wires[state.down]):
             digest.update(b"|" if number < 0 else wire_bytes(self._items[number].frame))
         return int.from_bytes(digest.digest(), "big") % self.shard[1]
 
@@ -361,19 +408,21 @@ class Explorer:
         if not states:
             return None
         used = {number for state in states for number in (state.client, state.server)}
-        items = {number for state in states for number in (*state.up, *state.down)}
+        wires = {number: self._wires[number] for state in states for number in (state.up, state.down)}
+        items = {number for frames in wires.values() for number in frames}
         return pickle.dumps(
             (
                 self._world,
                 {number: (self._keys[number], self._blobs[number]) for number in sorted(used)},
                 {number: self._items[number] for number in sorted(items)},
+                wires,
                 sorted(states),
             )
         )
 
     def take_in(self, handed: bytes) -> int:
         """The states that another shard has handed over; how many of them are new. Raises `ExplorationError`."""
-        world, blobs, items, states = _unpickled(handed, "what was handed over")
+        world, blobs, items, wires, states = _unpickled(handed, "what was handed over")
         if world != self._world:
             raise ExplorationError("what was handed over is of another world: start all shards with the same options")
         numbers = {}
@@ -383,12 +432,12 @@ class Explorer:
                 self._add(key, blob, halves.restored(blob))
             numbers[number] = self._ids[key]
         frames = {number: self._item(item) for number, item in items.items()}
+        lines = {number: self._wire(tuple(frames[one] for one in wire)) for number, wire in wires.items()}
         before = len(self._seen)
         for client, server, up, down in states:
-            state = State(
-                numbers[client], numbers[server], tuple(frames[n] for n in up), tuple(frames[n] for n in down)
-            )
-            self._reach(state, None, 0)
+            packed = State(numbers[client], numbers[server], lines[up], lines[down]).packed
+            if packed not in self._seen:
+                self._reach(packed, None)
         return len(self._seen) - before
 
     def save(self, path: Path) -> None:
