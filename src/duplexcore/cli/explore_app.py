@@ -15,7 +15,7 @@ __all__ = ["coverage", "explore"]
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
-FEATURES = ("cancels", "deadlines", "aborts", "goaway", "shutdown", "loss", "reads")
+FEATURES = ("cancels", "deadlines", "aborts", "goaway", "shutdown", "loss", "reads", "cuts")
 #: Seconds between two saves of an exploration.
 SAVE_EVERY = 60.0
 

@@ -30,8 +30,9 @@ __all__ = ["WORLDS", "Coverage", "Denominators", "denominators", "explored", "me
 
 #: What is explored for the denominators.
 WORLDS = (
-    Bounds(features=Feature.CANCELS | Feature.DEADLINES | Feature.ABORTS | Feature.LOSS | Feature.READS),
-    Bounds(features=Feature.GOAWAY | Feature.SHUTDOWN | Feature.CANCELS),
+    Bounds(features=~Feature.CUTS),
+    Bounds(features=Feature.CANCELS | Feature.DEADLINES | Feature.ABORTS | Feature.READS | Feature.CUTS),
+    Bounds(requests=0, responses=0),
     Bounds(requests=2, responses=2, features=Feature.CANCELS),
 )
 FILE = "reachable.json"

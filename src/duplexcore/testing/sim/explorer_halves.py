@@ -72,6 +72,7 @@ NAMES: Final = ("DATA", "HEADERS", "PRIORITY", "RST_STREAM", "SETTINGS", "PUSH",
 ES = ACK = 1
 MESSAGE: Final = 3
 ON_WIRE: Final = 5 + MESSAGE
+CUT: Final = 2
 TIMEOUT: Final = 1.0
 #: Where a writer is that has nothing left to say.
 DONE: Final = 99
@@ -90,6 +91,7 @@ class Feature(Flag):
     SHUTDOWN = auto()
     LOSS = auto()
     READS = auto()
+    CUTS = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,8 @@ class Bounds:
     takes. ``features``: what else may happen: a client cancels (CANCELS), the call has a deadline on both clocks
     (DEADLINES), a server aborts (ABORTS), shuts down (GOAWAY), the client does (SHUTDOWN), either side loses the
     transport, with all that is on its way (LOSS), applications
-    take one event at a time and at any time (READS; else all, at once). ``whole``: engines are compared by everything
+    take one event at a time and at any time (READS; else all, at once), the window is too small by some bytes for the
+    last message that it should take, which comes in two frames (CUTS). ``whole``: engines are compared by everything
     in them, not by what can still matter. ``every_step``: also steps that nobody can tell apart from such as come
     earlier are taken one by one; see `_hurry`.
     """
@@ -250,7 +253,7 @@ class Half:
 
 def begin(bounds: Bounds) -> tuple[Half, Half]:
     """Both sides after the handshake: a call can be started."""
-    room = bounds.window * ON_WIRE
+    room = bounds.window * ON_WIRE - (CUT if Feature.CUTS in bounds.features else 0)
     client, server, handshake = introduced(_client_config(room), _server_config(room), (0.0, 0.0))
 
     halves = Half(CLIENT, client, bounds), Half(SERVER, server, bounds)
