@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from duplexcore.testing.sim.explorer import ExplorationError, Explorer, explore
-from duplexcore.testing.sim.explorer_halves import Bounds, Feature
+from duplexcore.testing.sim.explorer_halves import Bounds, Feature, Half, Input, inputs, restored, snapshot, step
+from duplexcore.testing.sim.explorer_worlds import PINNED
 from duplexcore.testing.sim.properties import PropertyError
 
 from .planted import overtaken
 
 GOLDEN = Path(__file__).with_name("golden") / "explored.json"
 CALL = Feature.CANCELS | Feature.DEADLINES | Feature.ABORTS | Feature.LOSS | Feature.READS
-LEAVING = Feature.GOAWAY | Feature.SHUTDOWN
+ENDS = Feature.CANCELS | Feature.ABORTS | Feature.READS
 PLAIN = Feature(0)
 SMALL = Bounds(features=Feature.CANCELS)
 
@@ -25,21 +27,64 @@ def labels(explorer: Explorer) -> set[tuple[bytes, str]]:
     return {(explorer.key(half), happened.label) for half, happened in explorer.pairs()}
 
 
-WORLDS = {
-    "call": (Bounds(features=CALL), True),
-    "leaving": (Bounds(features=LEAVING | Feature.CANCELS), True),
-    "window of one": (Bounds(requests=2, responses=2, window=1, features=Feature.CANCELS), True),
-    "every order": (Bounds(features=Feature.CANCELS | Feature.ABORTS), False),
-}
-
-
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", PINNED)
 def test_a_world_is_complete_and_keeps_its_counts(name: str) -> None:
-    """A count that changes is a change of what can happen: look at it, then write it down in the golden file."""
-    bounds, reduced = WORLDS[name]
-    found = explore(bounds, reduced=reduced).found
+    """A count that changes is a change of what can happen: look at it, then `python scripts/explored.py --pin`."""
+    world = PINNED[name]
+    found = explore(world.bounds, reduced=world.reduced).found
     assert found.complete
     assert found.as_dict() == json.loads(GOLDEN.read_text(encoding="utf-8"))[name]
+
+
+class Merging(Explorer):
+    """Keeps one other half of each that was merged into one that was there."""
+
+    merged: dict[int, bytes]
+
+    def _intern(self, half: Half) -> int:
+        if not hasattr(self, "merged"):
+            self.merged = {}
+        blob, whole = snapshot(half), half.whole_key()
+        number = super()._intern(half)
+        if number not in self.merged and whole != self.half(number).whole_key():
+            self.merged[number] = blob
+        return number
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        Bounds(features=Feature.CANCELS | Feature.DEADLINES | Feature.ABORTS | Feature.READS | Feature.CUTS),
+        Bounds(requests=0, responses=0),
+    ],
+    ids=str,
+)
+def test_merged_states_have_the_same_steps_to_states_that_are_merged_again(bounds: Bounds) -> None:
+    """A bisimulation, as far as it was explored: of every half one that differs from it in its whole fingerprint."""
+    explorer = Merging(bounds, reduced=True)
+    explorer.run()
+    steps: dict[int, list[Input]] = {}
+    for number, happened in explorer.pairs():
+        steps.setdefault(number, []).append(happened)
+    assert len(explorer.merged) > 50
+    for number, blob in explorer.merged.items():
+        assert tuple(inputs(restored(blob))) == explorer.inputs(number)
+        for happened in steps.get(number, ()):
+            outcome = step(restored(blob), happened)
+            after, made = explorer.step(number, happened)
+            assert outcome.half.key() == explorer.key(after), happened.label
+            assert outcome.items == explorer.items(made), happened.label
+
+
+@pytest.mark.parametrize(
+    "bounds", [Bounds(requests=0, responses=0, features=CALL), Bounds(responses=0, features=ENDS)], ids=str
+)
+def test_steps_that_are_hurried_change_nothing_that_can_be_seen(bounds: Bounds) -> None:
+    hurried = explore(bounds, reduced=True)
+    every = explore(replace(bounds, every_step=True), reduced=True)
+    assert every.found.states > hurried.found.states
+    assert {label for _, label in labels(every)} == {label for _, label in labels(hurried)}
+    assert set(every.found.ends) == set(hurried.found.ends)
 
 
 @pytest.mark.parametrize("features", [PLAIN, Feature.CANCELS | Feature.ABORTS, Feature.LOSS, Feature.SHUTDOWN])

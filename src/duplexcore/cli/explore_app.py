@@ -15,7 +15,7 @@ __all__ = ["coverage", "explore"]
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
-FEATURES = ("cancels", "deadlines", "aborts", "goaway", "shutdown", "loss", "reads", "cuts")
+FEATURES = ("cancels", "deadlines", "aborts", "goaway", "shutdown", "loss", "reads")
 #: Seconds between two saves of an exploration.
 SAVE_EVERY = 60.0
 
@@ -32,7 +32,11 @@ def _shard(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.option("--responses", type=click.IntRange(0, 8), default=1, show_default=True, help="Messages of the server.")
 @click.option("--window", type=click.IntRange(1, 8), default=1, show_default=True, help="Of a stream, in messages.")
 @click.option(
-    "--feature", "features", type=click.Choice([*FEATURES, "all"]), multiple=True, help="What else may happen; repeat."
+    "--feature",
+    "features",
+    type=click.Choice([*FEATURES, "cuts", "all"]),
+    multiple=True,
+    help="What else may happen; repeat. All: all but cuts.",
 )
 @click.option("--every-order", is_flag=True, help="Also orders that no side can tell apart: many times the states.")
 @click.option("--resume", type=FILE, metavar="FILE", help="Keep the exploration there, and go on with what is there.")
@@ -63,7 +67,7 @@ def explore(
     if (shard[1] > 1) != (exchange is not None):
         raise click.UsageError("--shard and --exchange need each other")
     chosen = Feature(0)
-    for name in FEATURES if "all" in features else features:
+    for name in {*features} - {"all"} | {*(FEATURES if "all" in features else ())}:
         chosen |= Feature[name.upper()]
     bounds = Bounds(requests=requests, responses=responses, window=window, features=chosen)
     try:

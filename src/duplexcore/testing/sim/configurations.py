@@ -14,7 +14,7 @@ from duplexcore import ClientConfig, ServerConfig
 from .choosing import Chooser
 from .scripts import CallScript
 
-__all__ = ["CARRIERS", "capped", "carried", "draw_configurations"]
+__all__ = ["CARRIERS", "capped", "carried", "draw_configurations", "with_window"]
 
 C = TypeVar("C", ClientConfig, ServerConfig)
 
@@ -50,7 +50,7 @@ def _configurations(
         server = replace(server, max_concurrent_calls=at_once)
     if connection is not None:
         client, server = replace(client, connection_window=connection), replace(server, connection_window=connection)
-    return (client, server) if stream is None else (_with_window(client, stream), _with_window(server, stream))
+    return (client, server) if stream is None else (with_window(client, stream), with_window(server, stream))
 
 
 @lru_cache(maxsize=256)
@@ -61,7 +61,7 @@ def carried(config: C, http2: str) -> C:
     return other
 
 
-def _with_window(config: C, size: int) -> C:
+def with_window(config: C, size: int) -> C:
     """Our configurations grant no less than HTTP/2's default, other peers may: any size is legal on the wire."""
     small = copy.copy(config)
     object.__setattr__(small, "stream_window", size)

@@ -20,21 +20,14 @@ from .coverage_cells import TABLES, Cell, counted
 from .coverage_marks import MARKS, Marks
 from .coverage_orders import Orders, Race, races
 from .explorer import explore
-from .explorer_halves import Bounds, Feature
+from .explorer_worlds import PINNED
 from .pairs import forget
 from .policies import Policy, PrngChooser
 from .targets import EngineOptions, EngineTarget
 from .watching import Watcher
 
-__all__ = ["WORLDS", "Coverage", "Denominators", "denominators", "explored", "measure"]
+__all__ = ["Coverage", "Denominators", "denominators", "explored", "measure"]
 
-#: What is explored for the denominators.
-WORLDS = (
-    Bounds(features=~Feature.CUTS),
-    Bounds(features=Feature.CANCELS | Feature.DEADLINES | Feature.ABORTS | Feature.READS | Feature.CUTS),
-    Bounds(requests=0, responses=0),
-    Bounds(requests=2, responses=2, features=Feature.CANCELS),
-)
 FILE = "reachable.json"
 
 
@@ -115,12 +108,14 @@ def measure(seeds: Iterable[int], wanted: Iterable[Race] = ()) -> Coverage:
 
 
 def explored() -> Denominators:
-    """What `WORLDS` contain: takes minutes. Raises `PropertyError`."""
+    """What the worlds of `explorer_worlds` contain: takes minutes. Raises `PropertyError`."""
     cells: set[Cell] = set()
     found: set[Race] = set()
-    for bounds in WORLDS:
+    for world in PINNED.values():
+        if not world.counts:
+            continue
         with counted() as reached:
-            explorer = explore(bounds, reduced=True)
+            explorer = explore(world.bounds, reduced=world.reduced)
             found |= races(explorer)
         cells |= set(reached)
     legal = {cell for table in TABLES for cell in table.legal}

@@ -65,7 +65,7 @@ def races(explorer: Explorer) -> set[Race]:
 
 def _of_one_actor(one: str, other: str) -> bool:
     """The end of what came is the wire's, after all that was on it, and the network's, which is lost once."""
-    actors = ACTORS[one.split()[0]], ACTORS[other.split()[0]]
+    actors = ACTORS[one.split(maxsplit=1)[0]], ACTORS[other.split(maxsplit=1)[0]]
     return actors[0] in actors[1] or actors[1] in actors[0]
 
 

@@ -269,6 +269,10 @@ class Explorer:
         """Whether a half is the client's or the server's."""
         return self._known[number].name
 
+    def items(self, numbers: tuple[int, ...]) -> tuple[Item, ...]:
+        """The frames of a wire, or of a step."""
+        return tuple(self._items[number] for number in numbers)
+
     def inputs(self, number: int) -> tuple[Input, ...]:
         """What can happen to a half by itself."""
         return self._known[number].inputs
@@ -283,7 +287,9 @@ class Explorer:
         way, at = [], state.packed
         while (before := self._seen[at]) is not None:
             came = State.of(before)
-            way.append(next(f"{who}: {what.label}" for who, what in self.moves(came) if self._leads(came, who, what, at)))
+            way.append(
+                next(f"{who}: {what.label}" for who, what in self.moves(came) if self._leads(came, who, what, at))
+            )
             at = before
         return way[::-1]
 

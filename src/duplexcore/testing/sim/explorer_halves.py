@@ -38,6 +38,7 @@ from duplexcore.testing.model import side as model
 from duplexcore.testing.model import vocabulary as say
 from duplexcore.testing.model.call import does, frames, hears
 
+from .configurations import with_window
 from .explorer_keys import key_of
 from .pairs import introduced
 from .properties.base import PropertyError
@@ -46,7 +47,6 @@ from .properties.oracle import EVENTS, Messages, terminal
 from .recording import wire_bytes
 from .scripts import payload
 from .sides import ORDINARY
-from .windows import small_window
 from .wires import Frame, frames_of
 
 __all__ = [
@@ -363,7 +363,7 @@ def _hurry(half: Half, what: str) -> None:
     call = half.call
     if call is None:
         return
-    if what == "reads" and not call._inbox._items:
+    if what == "reads" and not any(call._inbox.waiting):
         _take(half)
     if call.ended is None:
         return
@@ -597,12 +597,12 @@ Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
 
 @lru_cache
 def _client_config(room: int) -> ClientConfig:
-    return small_window(ClientConfig(), room)
+    return with_window(ClientConfig(), room)
 
 
 @lru_cache
 def _server_config(room: int) -> ServerConfig:
-    return small_window(ServerConfig(), room)
+    return with_window(ServerConfig(), room)
 
 
 @lru_cache

@@ -7,14 +7,14 @@ world of one call and a few small messages:
 * HPACK tables: a side makes at most two header blocks, so the encoder's table follows from which were framed, and
   the decoder's from how many were heard (kept); what HTTP/2 core keeps of the stream follows from the frames that it
   was given, which the lane counts;
-* the time: a timer is taken when it is the first, so of timers only the order counts (DEADLINE is started a second, DRAIN
-  many seconds ahead: where a new one stands among the old does not depend on how far those have run). Of a deadline it
-  matters whether it has passed (P37) and nothing else, since the clock moves only when a timer fires (P38);
+* the time: a timer is taken when it is the first, so of timers only the order counts (DEADLINE is started a second,
+  DRAIN many seconds ahead: where a new one stands among the old does not depend on how far those have run). Of a
+  deadline it matters whether it has passed (P37) and nothing else: the clock moves only when a timer fires (P38);
 * texts of statuses and farewells: no step looks at them; and of an ended call what led to it;
-* the peer's credit, and where a lane stands in the queues, when nothing is left to be framed: the next message would put
-  it in line again, wherever it stands;
+* the peer's credit, and where a lane stands in the queues, when nothing is left to be framed: the next message would
+  put it in line again, wherever it stands;
 * the credit that we grant, the stream's state and its lane when no frame of it can mean anything any more;
-* what was counted for the properties: messages accepted until the call has ended, messages taken until its end was taken;
+* what was counted for the properties: messages accepted once the call has ended, and taken once its end was taken;
 * of a connection that has closed: all but the bytes that wait, and whether a call may still be started.
 
 That nothing else is lost is tested: states that are merged have the same steps, which lead to states that are merged
@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any
 
 from duplexcore import ClientCall, ServerCall
 from duplexcore.call.base import Call
-from duplexcore.call.framing import Run
 from duplexcore.http2.tables import StreamState
 from duplexcore.testing.model import side as model
 
@@ -77,8 +76,8 @@ def _model(half: Half) -> tuple[Any, ...]:
 
 def _engine(half: Half) -> Any:
     engine, carrier = half.engine, half.engine._carrier
-    carrier._out += carrier._core.take()  # as the next write does first: one form for bytes that wait
-    waiting = bytes(carrier._out)
+    waiting = carrier._core.take()
+    carrier._core.write(waiting)
     if half.closed:
         return waiting, half.call is None and getattr(engine, "_leaving", None)
     unopened = half.call is None
@@ -104,8 +103,9 @@ def _timers(engine: Any) -> list[str]:
 
 
 def _call(half: Half, call: Call) -> Any:
-    inbox = call._inbox
-    unread = [_item(item) for item in inbox._items], half.ended is not None
+    inbox: Any = call._inbox
+    shown: Any = inbox.fingerprint_state()[0]  # however it was cut and joined
+    unread = [item if isinstance(item, bytes) else type(item).__name__ for item in shown], half.ended is not None
     said = call.ended
     if said is not None:
         taken = half.taken if half.ended is None else None
@@ -113,8 +113,8 @@ def _call(half: Half, call: Call) -> Any:
     return (
         (call.send_state.name, call.receive_state.name, half.accepted, half.taken),
         call.deadline is not None and half.now >= call.deadline,
-        (list(call._outbox), call._cut),
-        (unread, inbox._reader.name, inbox._early, inbox.decoder.buffered),
+        call._outbox.fingerprint_state()[:2],
+        (unread, inbox._reader.name, inbox._early, inbox._owed, inbox.decoder.buffered),
         _own(call),
         _lane(half, call),
     )
@@ -130,18 +130,12 @@ def _own(call: Call) -> Any:
     return call._headers_sent, call._initial_said, call._final
 
 
-def _item(item: Any) -> Any:
-    if isinstance(item, Run):
-        return item.fingerprint_state()
-    return item if isinstance(item, bytes) else type(item).__name__
-
-
 def _lane(half: Half, call: Call) -> Any:
     lane: Any = call._lane
     if lane.state is StreamState.CLOSED:
         return None
     core = half.engine._carrier._core
-    credit = core.stream_window(lane.stream_id) if lane.stream_id and _sends_more(half, call) else None
+    credit = core.stream_window(lane) if lane.stream_id and _sends_more(half, call) else None
     place = lane.place.name if model.owes(half.model) else None
     receives = (lane.headers_seen, lane.window.available, lane.window.owed, lane.advanced) if lane.receiving else None
     return lane.state.name, lane.abort_code, credit, place, receives
@@ -149,4 +143,4 @@ def _lane(half: Half, call: Call) -> Any:
 
 def _sends_more(half: Half, call: Call) -> bool:
     """Whether there is DATA with bytes to come, from the queue or from the plan."""
-    return bool(call._unsent) or (call.ended is None and half.messages_left > 0)
+    return bool(call._outbox.size) or (call.ended is None and half.messages_left > 0)
