@@ -36,6 +36,14 @@ def test_a_world_is_complete_and_keeps_its_counts(name: str) -> None:
     assert found.as_dict() == json.loads(GOLDEN.read_text(encoding="utf-8"))[name]
 
 
+@pytest.mark.parametrize("name", ["no messages", "cut messages"])
+def test_both_http2_give_the_same_states(name: str) -> None:
+    """Not only as many: what is compared does not tell which of them it comes from."""
+    ours, h2s = (explore(replace(PINNED[name].bounds, http2=http2), reduced=True) for http2 in ("native", "h2"))
+    assert ours.found.as_dict() == h2s.found.as_dict()
+    assert labels(ours) == labels(h2s)
+
+
 class Merging(Explorer):
     """Keeps one other half of each that was merged into one that was there."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Flag, auto
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
@@ -32,6 +32,7 @@ from duplexcore import (
     Status,
     StatusCode,
 )
+from duplexcore.config import Http2
 from duplexcore.connection import CallReadable, CallStarted, ConnectionClosed, TimerKind
 from duplexcore.fingerprint import fingerprint
 from duplexcore.testing.model import side as model
@@ -105,7 +106,7 @@ class Bounds:
     take one event at a time and at any time (READS; else all, at once), the window is too small by some bytes for the
     last message that it should take, which comes in two frames (CUTS). ``whole``: engines are compared by everything
     in them, not by what can still matter. ``every_step``: also steps that nobody can tell apart from such as come
-    earlier are taken one by one; see `_hurry`.
+    earlier are taken one by one; see `_hurry`. ``http2``: which HTTP/2 is below; every one gives the same states.
     """
 
     requests: int = 1
@@ -114,6 +115,7 @@ class Bounds:
     features: Feature = ~Feature(0)
     whole: bool = False
     every_step: bool = False
+    http2: Http2 = "h2"
 
     def __post_init__(self) -> None:
         for name, least in (("requests", 0), ("responses", 0), ("window", 1)):
@@ -254,7 +256,9 @@ class Half:
 def begin(bounds: Bounds) -> tuple[Half, Half]:
     """Both sides after the handshake: a call can be started."""
     room = bounds.window * ON_WIRE - (CUT if Feature.CUTS in bounds.features else 0)
-    client, server, handshake = introduced(_client_config(room), _server_config(room), (0.0, 0.0))
+    client, server, handshake = introduced(
+        _client_config(room, bounds.http2), _server_config(room, bounds.http2), (0.0, 0.0)
+    )
 
     halves = Half(CLIENT, client, bounds), Half(SERVER, server, bounds)
     for of_client, frame in handshake:
@@ -596,33 +600,33 @@ Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 @lru_cache
-def _client_config(room: int) -> ClientConfig:
-    return with_window(ClientConfig(), room)
+def _client_config(room: int, http2: Http2) -> ClientConfig:
+    return with_window(ClientConfig(http2=http2), room)
 
 
 @lru_cache
-def _server_config(room: int) -> ServerConfig:
-    return with_window(ServerConfig(), room)
+def _server_config(room: int, http2: Http2) -> ServerConfig:
+    return with_window(ServerConfig(http2=http2), room)
 
 
 @lru_cache
-def _bounds(requests: int, responses: int, window: int, features: int, whole: bool, every_step: bool) -> Bounds:
-    flags = {"features": Feature(features), "whole": whole, "every_step": every_step}
-    return Bounds(requests=requests, responses=responses, window=window, **flags)  # type: ignore[arg-type]
+def _bounds(fields: tuple[tuple[str, Any], ...], features: int) -> Bounds:
+    return Bounds(**dict(fields), features=Feature(features))
 
 
 def _of_client(config: ClientConfig) -> Reduced:
-    return _client_config, (config.stream_window,)
+    return _client_config, (config.stream_window, config.http2)
 
 
 def _of_server(config: ServerConfig) -> Reduced:
-    return _server_config, (config.stream_window,)
+    return _server_config, (config.stream_window, config.http2)
 
 
 def _of_bounds(one: Bounds) -> Reduced:
-    return _bounds, (one.requests, one.responses, one.window, one.features.value, one.whole, one.every_step)
+    return _bounds, (tuple((name, getattr(one, name)) for name in _PLAIN), one.features.value)
 
 
+_PLAIN: Final = tuple(field.name for field in fields(Bounds) if field.name != "features")
 _UNCHANGING: Final[dict[type, Callable[[Any], Reduced]]] = {
     ClientConfig: _of_client,
     ServerConfig: _of_server,
