@@ -2,6 +2,7 @@
 
 python scripts/planted.py                          all of them, and the changes that are none; writes docs/how-good.md
 python scripts/planted.py NAME ...                 these only; writes nothing
+python scripts/planted.py --merge NAME ...         these only; their rows take their places in the page
 python scripts/planted.py --seconds 60 --bases 3   how long each hunt may last, and how many there are of each
 
 Each patch of tests/planted is applied to a copy of the package, never to the tree, and each hunt has a process of its
@@ -14,6 +15,7 @@ import argparse
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,14 +82,20 @@ def alarm_of(name: str, seconds: float) -> str | None:
     return hunt.message or None
 
 
-def written(rows: list[Row], neutral: list[str], bases: int) -> str:
+def merged(rows: list[str], page: str) -> list[str]:
+    """With those of the page for the patches that are there and were not looked for now."""
+    found = {row.split("`")[1]: row for row in [*page.splitlines(), *rows] if row.startswith("| `")}
+    return [found[name] for name in BUGS if name in found]
+
+
+def written(rows: list[str], neutral: Iterable[str], bases: int) -> str:
     """The part of the page that is made here."""
     table = [
         "| patch | what is wrong | found by | runs | seconds | smallest |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    table += [str(row) for row in rows]
-    found = sum(len(row.found) * 2 > len(row.hunts) for row in rows)
+    table += rows
+    found = sum("not found" not in row for row in rows)
     about = (
         f"{found} of {len(rows)} are found. Runs and seconds (of processor time) are medians of {bases} hunts from "
         "different seeds; *smallest* is the shortest trace that any of them was shrunk to, in steps of the simulation "
@@ -108,6 +116,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="names of patches; none: all")
     parser.add_argument("--seconds", type=float, default=60.0, help="of processor time for each hunt (60)")
     parser.add_argument("--bases", type=int, default=3, help="hunts for each fault (3)")
+    parser.add_argument("--merge", action="store_true", help="put the rows of NAME ... in the page, keep the others")
     options = parser.parse_args()
     if options.seconds <= 0 or options.bases < 1:
         parser.error("--seconds and --bases must be above 0")
@@ -128,10 +137,13 @@ def main() -> int:
         else:
             quiet.append(name)
         print(f"| `{name}` | {alarm or 'no alarm, as it should be'} |", flush=True)
-    if not options.names and not failed:
+    if (options.merge or not options.names) and not failed:
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        text = f"{before}{BEGIN}\n\n{written(rows, quiet, options.bases)}\n\n{END}{after}"
+        was, _, after = rest.partition(END)
+        if options.merge:
+            quiet = [name for name in NEUTRAL if name in quiet or f"`{name}`" in was]
+        table = merged([str(row) for row in rows], was if options.merge else "")
+        text = f"{before}{BEGIN}\n\n{written(table, quiet, options.bases)}\n\n{END}{after}"
         PAGE.write_text(text, encoding="utf-8")
         print(f"written: {PAGE.relative_to(ROOT)}")
     return int(failed)
