@@ -237,6 +237,14 @@ def test_a_service_in_process_is_a_target(tmp_path: Path, monkeypatch: pytest.Mo
     assert "nobody_is_a_ghost: " in result.output
     [diagram] = (tmp_path / "cases").glob("nobody_is_a_ghost-*.mmd")
     assert "sequenceDiagram" in diagram.read_text(encoding="utf-8")
+    assert re.search(r"the race: step \d+ \(.+\) comes before step \d+ \(.+\)", result.output)
+    page = diagram.with_suffix(".html")
+    assert f"page:   {page}" in result.output
+    [test] = (tmp_path / "cases").glob("test_nobody_is_a_ghost_*.py")
+    assert "from hasty_chat import HastyChat" in test.read_text(encoding="utf-8")
+    one = fuzz("replay", diagram.with_suffix(".dxcase"), "--times", "1", "--html", tmp_path / "again.html")
+    assert one.exit_code == 1, one.output
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
     again = fuzz("replay", diagram.with_suffix(".dxcase"), "--times", "2")
     assert (again.exit_code, again.output[:6]) == (1, "FAILED")
 

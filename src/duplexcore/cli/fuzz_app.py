@@ -326,9 +326,10 @@ def _case(name: str, folder: Path) -> Case:
 def _page(case: Case, subject: Subject) -> str:
     from duplexcore.testing.sim.page import page
 
+    from .fuzz_machines import MachineSubject
     from .fuzz_subjects import InProcess, Unusable
 
-    if not isinstance(subject, InProcess):
+    if not isinstance(subject, InProcess | MachineSubject):
         raise Unusable("the page is for what runs in the simulator", "leave --html out")
     return page(case, subject.replay(case.tape))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from duplexcore.testing.service import ServiceMachine
-from duplexcore.testing.service.recording import ServiceRecording
+from duplexcore.testing.service.replays import ServiceReplay, case_of, keep_case, replay_machine
 from duplexcore.testing.sim.cases import Case
-from duplexcore.testing.sim.choosing import Chooser, Recorder, Tape, TapeChooser
+from duplexcore.testing.sim.choosing import Chooser, Tape
 from duplexcore.testing.sim.hunting import Finding
-from duplexcore.testing.sim.pictures import mermaid, text
+from duplexcore.testing.sim.pictures import text
 from duplexcore.testing.sim.properties import PropertyError
 from duplexcore.testing.sim.reports import Kept
 
@@ -34,7 +34,6 @@ class MachineSubject:
         kinds = ("always", "at_rest")
         self.checks = {check: check.replace("_", " ") for kind in kinds for check in machine._checks(kind)}
         self.shrinking = 2_000
-        self._recording = ServiceRecording()
 
     def __call__(self, chooser: Chooser) -> object:
         return self._machine.run(chooser)
@@ -45,35 +44,15 @@ class MachineSubject:
         return 1
 
     def case(self, finding: Finding) -> Case:
-        recorder = Recorder(TapeChooser(finding.tape))
-        self._fails(recorder)
-        return Case(
-            target=self.name,
-            options={},
-            tape=finding.tape,
-            number=finding.number,
-            message=finding.message,
-            seed=finding.seed,
-            policy=finding.policy.value,
-            choices=[(one.kind, one.options, one.chosen, one.label) for one in recorder.choices],
-        )
+        run, policy = self.replay(finding.tape), finding.policy.value
+        return case_of(self._machine, run, finding.tape, target=self.name, seed=finding.seed, policy=policy)
 
     def again(self, tape: Tape) -> tuple[PropertyError | None, str]:
-        error = self._fails(TapeChooser(tape))
-        return error, text(self._recording.entries)
+        run = self.replay(tape)
+        return run.error, text(run.recording.entries, handshake=False)
 
     def keep(self, case: Case, folder: Path) -> Kept:
-        """The case and its diagram; the page is for what runs between two bare engines."""
-        path = case.write(folder)
-        self._fails(TapeChooser(case.tape))
-        diagram = path.with_suffix(".mmd")
-        diagram.write_text(mermaid(self._recording.entries, fault=case.message), encoding="utf-8")
-        return Kept(path, mermaid=diagram)
+        return keep_case(case, self.replay(case.tape), folder)
 
-    def _fails(self, chooser: Chooser) -> PropertyError | None:
-        self._recording = ServiceRecording()
-        try:
-            self._machine.run(chooser, self._recording)
-        except PropertyError as error:
-            return error
-        return None
+    def replay(self, tape: Tape) -> ServiceReplay:
+        return replay_machine(self._machine, tape)

@@ -58,7 +58,6 @@ class Link:
 
     def hang_up(self) -> None:
         """The client is gone."""
-        self.up.clogged = self.down.clogged = False
         self.up.end()
 
     def _to_server(self, data: bytes) -> None:

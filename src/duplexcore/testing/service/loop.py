@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from ..sim.choosing import Chooser
 
-__all__ = ["SteppedLoop"]
+__all__ = ["SteppedLoop", "name_of"]
 
 T = TypeVar("T")
 
@@ -53,6 +53,8 @@ class SteppedLoop(asyncio.AbstractEventLoop):
         self._count = 0
         #: The task that has run last; None: it was a callback of nobody's.
         self.ran: asyncio.Task[Any] | None = None
+        #: What it was called then: a task may find its name as it runs.
+        self.ran_as = ""
         #: What nobody has caught, in callbacks and tasks.
         self.failures: list[str] = []
         self._closed = False
@@ -84,6 +86,7 @@ class SteppedLoop(asyncio.AbstractEventLoop):
         self._drop_cancelled()
         handle = self._ready.pop(self._choose())
         self.ran = _owner(handle)
+        self.ran_as = name_of(self.ran)
         handle._run()
 
     def run_dully(self, limit: int) -> bool:
@@ -121,18 +124,28 @@ class SteppedLoop(asyncio.AbstractEventLoop):
         while (due := self.next_timer) is not None and due <= self._now:
             self._ready.append(heapq.heappop(self._timers)[2])
 
+    @property
+    def ready_tasks(self) -> list[str]:
+        """The names of those that `step` chooses from."""
+        self._drop_cancelled()
+        return [name_of(owner) for owner in self._places()]
+
     def _choose(self) -> int:
         """The place of the callback that is to run."""
         if self.chooser is None or len(self._ready) == 1:
             return 0
-        places: dict[Any, int] = {}
-        for place, handle in enumerate(self._ready):
-            places.setdefault(_owner(handle), place)
+        places = self._places()
         if len(places) == 1:
             return 0
         options = list(places)
-        labels = ["callbacks" if owner is None else owner.get_name() for owner in options]
-        return places[options[self.chooser.choose(len(options), "task", labels)]]
+        return places[options[self.chooser.choose(len(options), "task", [name_of(owner) for owner in options])]]
+
+    def _places(self) -> dict[asyncio.Task[Any] | None, int]:
+        """Of the oldest callback of each task that is ready."""
+        places: dict[asyncio.Task[Any] | None, int] = {}
+        for place, handle in enumerate(self._ready):
+            places.setdefault(_owner(handle), place)
+        return places
 
     def _drop_cancelled(self) -> None:
         if any(handle._cancelled for handle in self._ready):
@@ -179,6 +192,8 @@ class SteppedLoop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
         **_: Any,
     ) -> asyncio.Task[Any]:
+        # By itself asyncio counts all tasks of the process: then a name would not be the same in the next run.
+        name = name or str(getattr(coro, "__qualname__", type(coro).__name__))
         return asyncio.Task(coro, loop=self, name=name, context=context)
 
     def get_task_factory(self) -> None:
@@ -208,6 +223,11 @@ class SteppedLoop(asyncio.AbstractEventLoop):
         if not self._closed:
             error = context.get("exception")
             self.failures.append(f"{context.get('message')}: {error!r}" if error else str(context.get("message")))
+
+
+def name_of(owner: asyncio.Task[Any] | None) -> str:
+    """What a task is called, and what belongs to no task."""
+    return "callbacks" if owner is None else owner.get_name()
 
 
 def _owner(handle: asyncio.Handle) -> asyncio.Task[Any] | None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 import unittest
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, NoReturn, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
 from duplexcore import ServerConfig
 from duplexcore.rpc import HandlerTable
 
-from ..sim.choosing import Chooser, Recorder, Tape, TapeChooser
+from ..sim.cases import Case
+from ..sim.choosing import Chooser, Tape, TapeChooser
 from ..sim.hunting import Finding, hunt
 from ..sim.pictures import mermaid, text
 from ..sim.policies import Policy
 from ..sim.properties import PropertyError
+from ..sim.reports import Kept
 from .callers import Caller, Calls, Script
 from .loop import SteppedLoop
 from .places import place_of_error
-from .recording import ServiceRecording
+from .replays import ServiceReplay, case_of, keep_case, replay_machine
 from .simulation import ServiceSimulation
 
 __all__ = ["ServiceFailure", "ServiceMachine", "always", "at_rest", "sometimes"]
@@ -49,17 +52,34 @@ def sometimes(check: Check) -> Check:
     return check
 
 
+class Listener(Protocol):
+    """Hears of a run."""
+
+    def attach(self, simulation: ServiceSimulation) -> None:
+        """The run has not begun."""
+
+
 class ServiceFailure(AssertionError):
     """A service failed. The text has it all; ``tape`` is for `ServiceMachine.replay`."""
 
-    def __init__(self, text: str, *, number: str, tape: Tape, picture: str, diagram: str) -> None:
-        super().__init__(text)
-        #: The name of what did not hold.
-        self.number = number
-        self.tape = tape
+    def __init__(self, machine: str, how: str, case: Case, run: ServiceReplay) -> None:
         #: The run, as text and as a Mermaid diagram.
-        self.picture = picture
-        self.diagram = diagram
+        self.picture = _bounded(text(run.recording.entries, race=case.race, handshake=False))
+        self.diagram = mermaid(run.recording.entries, race=case.race, fault=case.message, handshake=False)
+        race = "" if case.race is None else f"\n\nthe race: {case.race.told}"
+        again = f"Have it again with {machine}.replay({case.tape!r})"
+        super().__init__(f"{machine}: {case.message}\n\n{how}{race}\n\n{self.picture}\n{again}")
+        #: The name of what did not hold.
+        self.number = case.number
+        self.tape = case.tape
+        #: All of it, and the two steps whose order makes the difference.
+        self.case = case
+        self.race = case.race
+        self._run = run
+
+    def keep(self, folder: Path) -> Kept:
+        """Writes the case file, the page, the diagram and the test. Raises OSError."""
+        return keep_case(self.case, self._run, folder)
 
 
 class ServiceMachine:
@@ -81,6 +101,8 @@ class ServiceMachine:
     #: Without keepalive: a server that pings by the hour never rests.
     config: ClassVar[ServerConfig] = ServerConfig(keepalive_time=math.inf)
     policy: ClassVar[Policy] = Policy.MIX
+    #: Where the test leaves the files of a failure; None: nowhere.
+    cases: ClassVar[Path | None] = Path(".duplexcore") / "cases"
     #: For pytest: ``TestX = X.TestCase``.
     TestCase: ClassVar[type[unittest.TestCase]]
 
@@ -111,10 +133,10 @@ class ServiceMachine:
     # --- running ------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def run(cls, chooser: Chooser, recording: ServiceRecording | None = None) -> set[str]:
+    def run(cls, chooser: Chooser, listener: Listener | None = None) -> set[str]:
         """One run by a chooser: a target for `hunt`, `shrink` and fuzzers. Returns the names of the marks it reached.
 
-        Raises `PropertyError`, TypeError for a machine that lacks something.
+        ``listener`` hears of it. Raises `PropertyError`, TypeError for a machine that lacks something.
         """
         machine, loop = cls(), SteppedLoop()  # type: ignore[abstract]
         scripts = cls._draw(chooser)
@@ -130,8 +152,8 @@ class ServiceMachine:
                     shutdowns=cls.shutdowns,
                     handlers_may_fail=cls.handlers_may_fail,
                 )
-                if recording is not None:
-                    recording.attach(simulation)
+                if listener is not None:
+                    listener.attach(simulation)
                 return machine._run()
             finally:
                 loop.close()
@@ -154,7 +176,7 @@ class ServiceMachine:
         source = range(cls.runs) if seeds is None else seeds
         finding = next(hunt(target, source, policy=cls.policy, shrinking=SHRINKING), None)
         if finding is not None:
-            cls._fail(finding.tape, _how(finding))
+            cls._fail(finding.tape, _how(finding), seed=finding.seed, policy=finding.policy.value)
         missing = [name for name in cls._checks("sometimes") if name not in reached]
         if missing:
             raise AssertionError(
@@ -165,12 +187,10 @@ class ServiceMachine:
     @classmethod
     def replay(cls, tape: Sequence[int]) -> str:
         """Has a run again; the picture of it when nothing fails. Raises `ServiceFailure`."""
-        recording = ServiceRecording()
-        try:
-            cls.run(TapeChooser(tape), recording)
-        except PropertyError:
+        run = replay_machine(cls, tuple(tape))
+        if run.error is not None:
             cls._fail(tuple(tape), "in a replay")
-        return _bounded(text(recording.entries))
+        return _bounded(text(run.recording.entries, handshake=False))
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -212,21 +232,13 @@ class ServiceMachine:
         return [name for name in dir(cls) if getattr(getattr(cls, name, None), "_checked", None) == kind]
 
     @classmethod
-    def _fail(cls, tape: Tape, how: str) -> NoReturn:
-        recording, recorder = ServiceRecording(), Recorder(TapeChooser(tape))
-        try:
-            cls.run(recorder, recording)
-        except PropertyError as error:
-            picture = _bounded(text(recording.entries))
-            again = f"Have it again with {cls.__name__}.replay({tuple(tape)!r})"
-            raise ServiceFailure(
-                f"{cls.__name__}: {error}\n\n{how}\n\n{picture}\n{again}",
-                number=error.number,
-                tape=tuple(tape),
-                picture=picture,
-                diagram=mermaid(recording.entries),
-            ) from error
-        raise AssertionError(f"{cls.__name__} failed, but not again: it looks at something besides its calls and time")
+    def _fail(cls, tape: Tape, how: str, **facts: Any) -> NoReturn:
+        run = replay_machine(cls, tape)
+        if run.error is None:
+            raise AssertionError(
+                f"{cls.__name__} failed, but not again: it looks at something besides its calls and time"
+            )
+        raise ServiceFailure(cls.__name__, how, case_of(cls, run, tape, **facts), run) from run.error
 
 
 def _ask(check: Callable[[], object]) -> None:
@@ -254,7 +266,15 @@ def _how(finding: Finding) -> str:
 
 def _test_case(machine: type[ServiceMachine]) -> type[unittest.TestCase]:
     def in_every_order(_case: unittest.TestCase) -> None:
-        machine.check()
+        try:
+            machine.check()
+        except ServiceFailure as failure:
+            if machine.cases is not None:
+                kept = failure.keep(machine.cases)
+                failure.add_note(
+                    f"page:   {kept.page}\ntest:   {kept.test}\nagain:  duplexcore fuzz replay {kept.case}"
+                )
+            raise
 
     members = {"__module__": machine.__module__, "test_in_every_order": in_every_order}
     return type(f"{machine.__name__}TestCase", (unittest.TestCase,), members)

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..raw import HEADERS, RawFrame, RawPeer
 from ..sim.apps import App
-from ..sim.recording import Entry, Kind, brief, wire_bytes
-from ..sim.wires import Frame
+from ..sim.credits import Credits
+from ..sim.recording import Entry, Kind, StepTaken, brief, wire_bytes
+from ..sim.wires import PREFACE_TYPE, Frame
 from .links import Link
 from .places import place_of_task
 from .simulation import ServiceSimulation
@@ -20,18 +21,22 @@ TELLING = (b":path", b"grpc-status", b"grpc-message", b"grpc-timeout")
 
 
 class ServiceRecording:
-    """Writes down everything, once it is attached: ``entries``, in order."""
+    """Writes down everything, once it is attached: ``entries`` and ``steps``, in order."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.steps: list[StepTaken] = []
         self._count = 0
         self._places: dict[int, str] = {}
         self._ended: set[int] = set()
 
     def attach(self, simulation: ServiceSimulation) -> None:
         """Hears of a run that has not begun."""
-        self._simulation = simulation
+        self.simulation = simulation
         simulation.on_task = self._on_task
+        simulation.on_begun = self._on_begun
+        simulation.on_taken = self._on_taken
+        self._credits = [Credits(link.client.name, link.server.name) for link in simulation.links]
         for caller in simulation.callers:
             caller.on_event = self._on_event
             caller.on_command = self._on_command
@@ -41,10 +46,11 @@ class ServiceRecording:
             link.server.on_lost = partial(self._on_lost, link, "server")
             for wire, sender, receiver in ((link.up, "client", "server"), (link.down, "server", "client")):
                 reader = RawPeer(client=sender == "server")
-                reader._preface = b""  # the handshake is over
                 under_way: list[tuple[int, str, int | None]] = []
                 wire.on_framed = partial(self._on_framed, link, sender, reader, under_way)
                 wire.on_arrived = partial(self._on_arrived, link, receiver, under_way)
+                for frame in wire.under_way:  # the server's first has set out already
+                    wire.on_framed(frame)
 
     # --- hooks --------------------------------------------------------------------------------------------------------
 
@@ -52,18 +58,20 @@ class ServiceRecording:
         self, link: Link, side: str, reader: RawPeer, under_way: list[tuple[int, str, int | None]], frame: Frame
     ) -> None:
         self._count += 1
-        read = reader.read(wire_bytes(frame))
-        text = _brief(read[0]) if read else f"part of a header block on {frame.stream}"
-        call = self._simulation.call_of(link, frame.stream) if frame.stream else None
+        wire = wire_bytes(frame)
+        read = reader.read(wire)
+        text = _brief(read[0]) if read else _unread(frame)
+        call = self.simulation.call_of(link, frame.stream) if frame.stream else None
         if call is None and link.index:
             text = f"{text} (connection {link.index + 1})"
         under_way.append((self._count, text, call))
-        self._add(Kind.FRAMED, link, side, call, text, self._count)
+        self._add(Kind.FRAMED, link, side, call, text, self._count, wire)
+        self._credits[link.index].framed(_name(link, side), frame)
 
-    def _on_arrived(self, link: Link, side: str, under_way: list[tuple[int, str, int | None]], _: Frame) -> None:
-        if under_way:
-            number, text, call = under_way.pop(0)
-            self._add(Kind.ARRIVED, link, side, call, text, number)
+    def _on_arrived(self, link: Link, side: str, under_way: list[tuple[int, str, int | None]], frame: Frame) -> None:
+        number, text, call = under_way.pop(0)
+        self._add(Kind.ARRIVED, link, side, call, text, number)
+        self._credits[link.index].arrived(_name(link, side), frame)
 
     def _on_command(self, app: App, what: str) -> None:
         if what == "send" and app.accepted:
@@ -84,27 +92,60 @@ class ServiceRecording:
         self._add(Kind.ENDED, self._link_of(app), "client", app.index, brief(app.ended))
 
     def _on_lost(self, link: Link, side: str) -> None:
-        if not self._simulation.is_over():  # hanging up at the end is no news
+        if not self.simulation.is_over():  # hanging up at the end is no news
             which = f" (connection {link.index + 1})" if link.index else ""
             self._add(Kind.LOST, link, side, None, f"the transport is gone{which}")
 
     def _on_task(self, task: asyncio.Task[Any]) -> None:
-        index = self._simulation.handlers.get(task)
+        index = self.simulation.handlers.get(task)
         place = place_of_task(task)
         if index is None or self._places.get(index) == place:
             return
         self._places[index] = place
-        self._add(Kind.TIMEOUT, self._simulation.links[0], "server", index, f"handler is {place}")
+        self._add(Kind.WAITING, self.simulation.links[0], "server", index, f"handler is {place}")
+
+    def _on_begun(self) -> None:
+        self._take_down(0, "", "the handshake")
+
+    def _on_taken(self) -> None:
+        simulation = self.simulation
+        assert simulation.last is not None
+        self._take_down(len(simulation.trace), simulation.last.party, simulation.trace[-1])
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _link_of(self, app: App) -> Link:
-        return next(link for link in self._simulation.links if link.client is app.side)
+        return next(link for link in self.simulation.links if link.client is app.side)
 
-    def _add(self, kind: Kind, link: Link, side: str, call: int | None, text: str, number: int | None = None) -> None:
+    def _take_down(self, number: int, actor: str, label: str) -> None:
+        links = self.simulation.links
+        clocks = (*(link.client.now for link in links), links[0].server.now)
+        windows = [
+            window for link in links for window in self._credits[link.index].windows(self.simulation.streams_of(link))
+        ]
+        self.steps.append(StepTaken(number, actor, label, clocks, tuple(windows)))
+
+    def _add(
+        self,
+        kind: Kind,
+        link: Link,
+        side: str,
+        call: int | None,
+        text: str,
+        number: int | None = None,
+        wire: bytes = b"",
+    ) -> None:
         clock = link.client.now if side == "client" else link.server.now
-        step = len(self._simulation.trace)
-        self.entries.append(Entry(step, kind, side, call, text, clock, number))
+        step = len(self.simulation.trace)
+        self.entries.append(Entry(step, kind, side, call, text, clock, number, wire, link.index))
+
+
+def _name(link: Link, side: str) -> str:
+    return link.client.name if side == "client" else link.server.name
+
+
+def _unread(frame: Frame) -> str:
+    return "preface" if frame.type == PREFACE_TYPE else f"part of a header block on {frame.stream}"
 
 
 def _shown(value: Any) -> str:

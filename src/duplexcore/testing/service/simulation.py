@@ -17,11 +17,12 @@ from duplexcore.rpc import HandlerTable, Registered
 from duplexcore_anyio import ServerContext
 
 from ..sim.choosing import Chooser
+from ..sim.disturbances import Stall
 from ..sim.properties import PropertyError
 from ..sim.steps import Actor, StepKind, dullness
 from .callers import Caller, Script
 from .links import Link
-from .loop import SteppedLoop
+from .loop import SteppedLoop, name_of
 from .places import place_of_error, place_of_task
 
 __all__ = ["MAX_STEPS", "ServiceSimulation"]
@@ -53,14 +54,15 @@ class ServiceSimulation:
         handlers_may_fail: bool = False,
     ) -> None:
         self.loop = loop
-        self._chooser = chooser
+        self._chooser = chooser = _FirstPhase(chooser)
         self._handlers_may_fail = handlers_may_fail
         #: What happened, a label a step.
         self.trace: list[str] = []
         #: The tasks of handlers, and which call each is for.
         self.handlers: dict[asyncio.Task[Any], int] = {}
         self._unanswered: list[str] = []
-        self._last: Actor | None = None
+        #: Who acts, or acted last.
+        self.last: Actor | None = None
         self._streams: dict[tuple[int, int], int] = {}
         count = 1 + max((script.connection for script in scripts), default=0)
         config = config or ServerConfig()
@@ -70,15 +72,20 @@ class ServiceSimulation:
             return [Link(index, table, config, loop, chooser) for index in range(count)]
 
         self.links = loop.call(begin)
-        self._introduce()
         self.callers = [Caller(self.links[script.connection].client, i, script) for i, script in enumerate(scripts)]
         self.clock = LoopClock(loop)
         self.actors: list[Actor] = [actor for caller in self.callers for actor in caller.actors]
-        self.actors.append(LoopActor(loop, self._name_of))
+        self.actors.append(LoopActor(loop))
         for link in self.links:
             self.actors += link.actors(faults=faults, shutdowns=shutdowns)
         self.actors.sort(key=dullness)
+        self._giving_up = [GivingUp(caller) for caller in self.callers]
+        #: Clients give up a call at any moment, not only in the end: for those who look what that changes.
+        self.impatient = False
         self.on_step: Callable[[], None] = lambda: None
+        #: Hears that the handshakes are over, and of each step before anything is checked.
+        self.on_begun: Callable[[], None] = lambda: None
+        self.on_taken: Callable[[], None] = lambda: None
         #: Hears of each task of the service that has run a bit.
         self.on_task: Callable[[asyncio.Task[Any]], None] | None = None
 
@@ -98,6 +105,8 @@ class ServiceSimulation:
     def run(self) -> None:
         """Both phases. Raises `PropertyError`."""
         with _overheard(self._unanswered):
+            self._introduce()
+            self.on_begun()
             while self.step():
                 if len(self.trace) > MAX_STEPS:
                     raise PropertyError("rest", f"after {MAX_STEPS:,} steps there is no end: does a handler spin?")
@@ -106,6 +115,7 @@ class ServiceSimulation:
     def step(self) -> bool:
         """One step of the first phase. False: nothing can happen any more, or nobody waits for what still can."""
         ready = [actor for actor in self.actors if actor.ready()]
+        ready += [actor for actor in self._giving_up if self.impatient and actor.ready()]
         idle = not any(actor.kind in BUSY for actor in ready)
         if idle and self.is_over():
             return False
@@ -117,31 +127,26 @@ class ServiceSimulation:
             if not which:
                 return False
             ready = [ready[which - 1]]
-        last = self._last
+        last = self.last
         if last in ready and ready[0] is not last:
             ready.remove(last)
             ready.insert(0, last)
-        actor = ready[self._chooser.choose(len(ready), "step", ready)] if len(ready) > 1 else ready[0]
-        actor.act()
-        self.trace.append(actor.label)
-        self._last = actor
-        self._look(actor)
+        self._take(ready[self._chooser.choose(len(ready), "step", ready)] if len(ready) > 1 else ready[0])
         return True
 
     def settle(self) -> None:
         """The second phase: calls that do not end by themselves are cancelled, then every connection is closed."""
-        self.loop.chooser = None
-        for link in self.links:
-            link.up.clogged = link.down.clogged = False
+        self._chooser.over = True
+        for actor in self.actors:
+            if isinstance(actor, Stall) and actor.stalls:
+                self._take(actor)
         self._let_finish(until=self.is_over)
-        for caller in self.callers:
-            if caller.call is not None and caller.call.ended is None:
-                caller.cancel()
-                caller.on_command(caller, "cancels")
-                caller.side.touched()
+        for tired in self._giving_up:
+            if tired.ready():
+                self._take(tired)
         self._let_finish(until=self.is_over)
         for link in self.links:
-            link.hang_up()
+            self._take(HangingUp(link))
         self._let_finish(until=lambda: not self.running and all(link.task.done() for link in self.links))
         self._check_rest()
 
@@ -156,31 +161,37 @@ class ServiceSimulation:
 
     def _let_finish(self, until: Callable[[], bool]) -> None:
         """Everything that is ready, in the dull order; time goes on only when nothing else does."""
-        leaps = 0
+        steps = leaps = 0
+        busy = [actor for actor in self.actors if actor.kind in BUSY]
         while True:
-            busy = self.loop.is_ready
-            if not self.loop.run_dully(MAX_STEPS):
-                raise PropertyError(
-                    "rest", f"after {MAX_STEPS:,} steps of its tasks the server is still busy: {self._waits()}"
-                )
-            for caller in self.callers:
-                for actor in caller.actors:
-                    while actor.kind is StepKind.APP and actor.ready():
-                        actor.act()
-                        busy = True
-            for link in self.links:
-                busy = link.deliver() or busy
-            self._look(None)
-            if busy:
-                continue
-            if until() or not self.clock.ready() or leaps == LAST_LEAPS:
+            if self.last in busy and self.last.ready():
+                self._take(self.last)
+            elif (actor := next((one for one in busy if one.ready()), None)) is not None:
+                self._take(actor)
+            elif until() or not self.clock.ready() or leaps == LAST_LEAPS:
                 return
-            leaps += 1
-            self.loop.advance()
+            else:
+                leaps += 1
+                self._take(self.clock)
+            steps += 1
+            if steps > MAX_STEPS:
+                raise PropertyError("rest", f"after {MAX_STEPS:,} steps the server is still busy: {self._waits()}")
+
+    def _take(self, actor: Actor) -> None:
+        """One step."""
+        self.last = actor
+        self.trace.append(actor.label)
+        try:
+            actor.act()
+        finally:
+            if type(actor) is LoopActor:  # which task it is it has chosen inside
+                self.trace[-1] = actor.told
+            self.on_taken()
+        self._look(actor)
 
     # --- what must hold for every service -----------------------------------------------------------------------------
 
-    def _look(self, actor: Actor | None) -> None:
+    def _look(self, actor: Actor) -> None:
         if self._unanswered and not self._handlers_may_fail:
             raise PropertyError("handlers do not fail", "; ".join(self._unanswered))
         if self.loop.failures:
@@ -217,6 +228,10 @@ class ServiceSimulation:
         task.set_name(f"handler {index}")
         self.handlers[task] = index
 
+    def streams_of(self, link: Link) -> list[int]:
+        """The streams of a connection that carry calls, as far as `call_of` was asked for them."""
+        return [stream for index, stream in self._streams if index == link.index]
+
     def call_of(self, link: Link, stream: int) -> int | None:
         """The index of the call that a stream carries."""
         key = (link.index, stream)
@@ -227,26 +242,31 @@ class ServiceSimulation:
                     self._streams[key] = caller.index
         return self._streams.get(key)
 
-    def _name_of(self, task: asyncio.Task[Any] | None) -> str:
-        return "callbacks" if task is None else task.get_name()
-
 
 class LoopActor(Actor):
     """The server's tasks. The step is that one of them runs until it waits again; which one is a choice of the loop."""
 
-    __slots__ = ("_loop", "_name_of")
+    __slots__ = ("_loop",)
 
-    def __init__(self, loop: SteppedLoop, name_of: Callable[[asyncio.Task[Any] | None], str]) -> None:
+    def __init__(self, loop: SteppedLoop) -> None:
         super().__init__("tasks", StepKind.APP)
         self._loop = loop
-        self._name_of = name_of
 
     def ready(self) -> bool:
         return self._loop.is_ready
 
     @property
-    def label(self) -> str:
-        return f"server runs {self._name_of(self._loop.ran)}"
+    def parties(self) -> Sequence[str]:
+        return self._loop.ready_tasks
+
+    @property
+    def party(self) -> str:
+        return self._loop.ran_as
+
+    @property
+    def told(self) -> str:
+        """What it has done."""
+        return f"server runs {name_of(self._loop.ran)}"
 
     def act(self) -> None:
         self._loop.step()
@@ -267,11 +287,54 @@ class LoopClock(Actor):
 
     @property
     def label(self) -> str:
-        return f"server clock: {self._loop.time():g} s"
+        return f"server clock goes on to {self._loop.next_timer or 0.0:g} s"
 
     def act(self) -> None:
         self.leaps += 1
         self._loop.advance()
+
+
+class GivingUp(Actor):
+    """A client that has waited for long enough. It cancels."""
+
+    __slots__ = ("_caller",)
+
+    def __init__(self, caller: Caller) -> None:
+        super().__init__(f"c{caller.index} gives up", StepKind.END)
+        self._caller = caller
+
+    def ready(self) -> bool:
+        return self._caller.call is not None and self._caller.call.ended is None
+
+    def act(self) -> None:
+        caller = self._caller
+        caller.cancel()
+        caller.on_command(caller, "gives up: cancels")
+        caller.side.touched()
+
+
+class HangingUp(Actor):
+    """The client of a connection goes away, when all its calls have ended."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(f"{link.client.name} hangs up", StepKind.END)
+        self._link = link
+
+    def act(self) -> None:
+        self._link.hang_up()
+
+
+class _FirstPhase:
+    """Asks another chooser until the phase is ``over``; then it takes the dull option."""
+
+    def __init__(self, inner: Chooser) -> None:
+        self._inner = inner
+        self.over = False
+
+    def choose(self, n: int, kind: str, labels: Sequence[object]) -> int:
+        return 0 if self.over else self._inner.choose(n, kind, labels)
 
 
 class _Entered(HandlerTable):

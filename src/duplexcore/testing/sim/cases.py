@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message
 from duplexcore.testing.model import history
@@ -17,12 +17,12 @@ from .choosing import Recorder, Tape, TapeChooser
 from .hunting import Finding
 from .pictures import text
 from .properties import PropertyError
-from .recording import Kind, Recording
+from .recording import Kind, Recording, Written
 from .simulation import Simulation
 from .swapping import Race, find_race
 from .targets import EngineOptions, NoTargetError, Runnable, maker
 
-__all__ = ["SUFFIX", "Case", "CaseFileError", "Events", "Replay", "check", "replay", "replay_tape"]
+__all__ = ["SUFFIX", "Case", "CaseFileError", "Events", "Replay", "Run", "check", "replay", "replay_tape", "say"]
 
 SUFFIX = ".dxcase"
 FORMAT, VERSION = "duplexcore case", 1
@@ -44,12 +44,12 @@ class CaseFileError(ValueError):
 class Events:
     """What one side of a call was told, and what it should have been told by the reference model, each in order.
 
-    Where the run has failed in the middle, the model has not seen what failed.
+    Where the run has failed in the middle, the model has not seen what failed. ``expected`` None: there is no model.
     """
 
     side: str
     call: int
-    expected: tuple[str, ...]
+    expected: tuple[str, ...] | None
     observed: tuple[str, ...]
 
 
@@ -59,7 +59,7 @@ class Case:
 
     All below ``policy`` is for people. ``choices``: kind, number of options, which, its name; ``wire``: side -> all
     bytes that it made, in hexadecimal; ``clocks``: for each step its number, what was done, and the seconds that the
-    client's and the server's clock showed after it.
+    clocks of the client (of each, where there are several connections) and of the server showed after it.
     """
 
     target: str
@@ -71,7 +71,7 @@ class Case:
     policy: str | None = None
     choices: list[tuple[str, int, int, str]] = field(default_factory=list)
     wire: dict[str, str] = field(default_factory=dict)
-    clocks: list[tuple[int, str, float, float]] = field(default_factory=list)
+    clocks: list[tuple[int, str, *tuple[float, ...]]] = field(default_factory=list)
     events: list[Events] = field(default_factory=list)
     race: Race | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -81,11 +81,8 @@ class Case:
         """The case of what a hunt has found. Raises `NoTargetError`."""
         run = replay_tape(target, options, finding.tape)
         make = maker(target)
-        wire = {"client": "", "server": ""}
-        for entry in run.recording.entries:
-            if entry.kind is Kind.FRAMED:
-                wire[entry.side] += entry.wire.hex()
-        return cls(
+        return cls.of_run(
+            run,
             target=target,
             options=options.as_dict(),
             tape=finding.tape,
@@ -93,12 +90,24 @@ class Case:
             message=finding.message,
             seed=finding.seed,
             policy=finding.policy.value,
+            race=find_race(lambda watchers: make(options, lambda: watchers), finding.tape),
+        )
+
+    @classmethod
+    def of_run(cls, run: Run, **facts: Any) -> Case:
+        """The case of a run; ``facts``: all that the run itself does not tell."""
+        wire = {"client": "", "server": ""}
+        for entry in run.recording.entries:
+            if entry.kind is Kind.FRAMED:
+                name = f"{entry.side} {entry.connection + 1}" if entry.connection else entry.side
+                wire[name] = wire.get(name, "") + entry.wire.hex()
+        return cls(
             choices=[(one.kind, one.options, one.chosen, one.label) for one in run.recorder.choices],
             wire=wire,
             clocks=[(step.number, step.label, *step.clocks) for step in run.recording.steps],
             events=run.events,
-            race=find_race(lambda watchers: make(options, lambda: watchers), finding.tape),
             versions=_versions(),
+            **facts,
         )
 
     @property
@@ -134,9 +143,25 @@ class Case:
             raise CaseFileError(f"{path} is damaged: {error}") from error
 
 
+class Run(Protocol):
+    """A run, as cases and pages need it: what failed (None: nothing), and all that happened."""
+
+    @property
+    def error(self) -> PropertyError | None: ...
+
+    @property
+    def recording(self) -> Written: ...
+
+    @property
+    def recorder(self) -> Recorder: ...
+
+    @property
+    def events(self) -> list[Events]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A run that was had again: what failed (None: nothing), and all that happened."""
+    """A run of the engine that was had again: what failed (None: nothing), and all that happened."""
 
     error: PropertyError | None
     recording: Recording
@@ -157,7 +182,7 @@ class Replay:
         for app in self.simulation.apps():
             at = models.get((app.side, app.index))
             expected = () if at is None else tuple(_name(event) for event in history(at))
-            told = [_told(event) for event in app.events]
+            told = [say(event) for event in app.events]
             if app.who == "s":
                 told.insert(0, "STARTED")
             found.append(Events(app.side.name, app.index, expected, tuple(told)))
@@ -221,7 +246,12 @@ def _typed(content: dict[str, Any]) -> dict[str, Any]:
         "clocks": rows("clocks"),
         "race": None if race is None else Race(**race),
         "events": [
-            Events(one["side"], one["call"], tuple(one["expected"]), tuple(one["observed"]))
+            Events(
+                one["side"],
+                one["call"],
+                None if one["expected"] is None else tuple(one["expected"]),
+                tuple(one["observed"]),
+            )
             for one in content.get("events", ())
         ],
     }
@@ -236,8 +266,8 @@ def _name(event: Any) -> str:
     return event.name if hasattr(event, "name") else str(event)
 
 
-def _told(event: Any) -> str:
-    """As the model would say it."""
+def say(event: Any) -> str:
+    """An event that an application has heard, as the model would say it."""
     if isinstance(event, CallEnded):
         unprocessed = " unprocessed" if event.unprocessed else ""
         return f"{event.status.code.name} {event.origin.name.lower()}{unprocessed}"

@@ -95,7 +95,12 @@ class Stall(Actor):
         self._left = 2
 
     def ready(self) -> bool:
-        return self._wire.clogged or bool(self._left and self._wire.bytes)
+        return self.stalls or bool(self._left and self._wire.bytes)
+
+    @property
+    def stalls(self) -> bool:
+        """Whether it stands still."""
+        return self._wire.clogged
 
     @property
     def label(self) -> str:

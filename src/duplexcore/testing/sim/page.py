@@ -7,14 +7,14 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from .cases import Case, Replay
+from .cases import Case, Run
 from .pictures import mermaid, text
 from .recording import Kind, StepTaken
 
 __all__ = ["page"]
 
 
-def page(case: Case, run: Replay) -> str:
+def page(case: Case, run: Run) -> str:
     """The whole page: ``run`` is the replay of ``case``.
 
     ``#step-7`` at the end of its address opens it at that step.

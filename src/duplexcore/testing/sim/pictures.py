@@ -79,6 +79,8 @@ def _arrow(entry: Entry, arrived: set[int | None]) -> list[str]:
             return [f"  {other}->>{engine}: {what}"]
         case Kind.ENDED | Kind.TIMEOUT | Kind.LOST:
             return [f"  Note over {engine}: {what}"]
+        case Kind.WAITING:
+            return [f"  Note over {app}: {what}"]
 
 
 def _told(entry: Entry) -> str:
@@ -94,7 +96,7 @@ def _told(entry: Entry) -> str:
             return f"{call}   {entry.text} arrives"
         case Kind.ENDED:
             return f"{call}** ends: {entry.text}"
-        case Kind.TIMEOUT | Kind.LOST:
+        case Kind.TIMEOUT | Kind.LOST | Kind.WAITING:
             return f"{call}-- {entry.text}"
 
 

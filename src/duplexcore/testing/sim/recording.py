@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import hpack
 
@@ -13,12 +13,12 @@ from duplexcore.connection import TimerKind
 from duplexcore.status import ErrorCode
 
 from .apps import App
-from .properties.flow import Ledger
+from .credits import Credits, Window
 from .sides import Side
 from .watching import Watcher
 from .wires import PREFACE_TYPE, Frame
 
-__all__ = ["Entry", "Kind", "Recording", "StepTaken", "Window", "brief", "wire_bytes"]
+__all__ = ["Entry", "Kind", "Recording", "StepTaken", "Written", "brief", "wire_bytes"]
 
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 ES, ACK, END_HEADERS = 0x1, 0x1, 0x4
@@ -37,6 +37,8 @@ class Kind(StrEnum):
     ENDED = "ended"
     TIMEOUT = "timeout"
     LOST = "lost"
+    #: The code of an application waits somewhere.
+    WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Entry:
     """One thing that happened. ``step``: in which step; ``side``: "client" or "server"; ``call``: its index, or None.
 
     ``number`` of a frame is the same when it sets out and when it arrives. ``clock``: what the side's clock shows.
+    ``connection``: on which, from 0, where there are several.
     """
 
     step: int
@@ -54,23 +57,13 @@ class Entry:
     clock: float
     number: int | None = None
     wire: bytes = field(default=b"", repr=False)
-
-
-class Window(NamedTuple):
-    """What ``side`` may still send, in bytes, by what has reached it, and how much DATA of it is under way.
-
-    ``stream`` 0 is the connection.
-    """
-
-    side: str
-    stream: int
-    credit: int
-    under_way: int
+    connection: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StepTaken:
-    """A step, from 1; 0 is the handshake. ``clocks``: the client's and the server's after it; ``windows``, too.
+    """A step, from 1; 0 is the handshake. ``clocks``: those of the clients and, last, of the server after it;
+    ``windows``, too.
 
     ``actor`` is empty where nobody chose: in the handshake, and when all that is left goes on at the end.
     """
@@ -78,8 +71,15 @@ class StepTaken:
     number: int
     actor: str
     label: str
-    clocks: tuple[float, float]
+    clocks: tuple[float, ...]
     windows: tuple[Window, ...]
+
+
+class Written(Protocol):
+    """What was written down of a run, in order."""
+
+    entries: list[Entry]
+    steps: list[StepTaken]
 
 
 class Recording(Watcher):
@@ -94,8 +94,7 @@ class Recording(Watcher):
         self._frames_under_way: dict[Side, list[tuple[int, str]]] = {side: [] for side in sides}
         self._streams: dict[int, int] = {}
         self._ended: set[App] = set()
-        self._ledgers = {side: Ledger() for side in sides}
-        self._data_under_way: dict[tuple[Side, int], int] = {}
+        self._credits = Credits(*(side.name for side in sides))
 
     def close(self) -> None:
         """Takes down the step in which the run has failed, and what happened after the last."""
@@ -113,17 +112,13 @@ class Recording(Watcher):
         self._frames_under_way[side].append((self._count, text))
         call = self._streams.get(frame.stream)
         self._add(Kind.FRAMED, side, call, text, number=self._count, wire=wire_bytes(frame))
-        if frame.type == DATA:
-            self._ledgers[side].sent(frame)
-            self._data_moves(side, frame, len(frame.payload))
+        self._credits.framed(side.name, frame)
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
         other = self.sim.server if side is self.sim.client else self.sim.client
         number, text = self._frames_under_way[other].pop(0)
         self._add(Kind.ARRIVED, side, self._streams.get(frame.stream), text, number=number)
-        self._ledgers[side].arrived(frame)
-        if frame.type == DATA:
-            self._data_moves(other, frame, -len(frame.payload))
+        self._credits.arrived(side.name, frame)
 
     def on_command(self, app: App, what: str) -> None:
         self._add(Kind.COMMAND, app.side, app.index, what)
@@ -165,20 +160,7 @@ class Recording(Watcher):
 
     def _take_down(self, number: int, actor: str, label: str) -> None:
         clocks = (self.sim.client.now, self.sim.server.now)
-        self.steps.append(StepTaken(number, actor, label, clocks, tuple(self._windows())))
-
-    def _windows(self) -> list[Window]:
-        found = []
-        for side, ledger in self._ledgers.items():
-            streams = {one: ledger.streams.get(one, ledger.initial) for one in self._streams}
-            left_by_stream = {0: ledger.connection} | streams
-            under_way = self._data_under_way
-            found += [Window(side.name, at, left, under_way.get((side, at), 0)) for at, left in left_by_stream.items()]
-        return found
-
-    def _data_moves(self, sender: Side, frame: Frame, size: int) -> None:
-        for stream in (0, frame.stream):
-            self._data_under_way[sender, stream] = self._data_under_way.get((sender, stream), 0) + size
+        self.steps.append(StepTaken(number, actor, label, clocks, tuple(self._credits.windows(self._streams))))
 
     def _brief(self, side: Side, frame: Frame) -> str:
         if frame.type == PREFACE_TYPE:

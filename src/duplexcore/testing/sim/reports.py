@@ -5,18 +5,29 @@ from __future__ import annotations
 import html
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from .cases import Case, Replay
+from .cases import Case, Run
 from .page import page
 from .pictures import mermaid
 from .properties import Property
 from .targets import EngineOptions
 
-__all__ = ["Found", "Kept", "Report", "keep", "pytest_file", "sentences", "to_html", "to_junit", "to_ndjson"]
+__all__ = [
+    "Found",
+    "Kept",
+    "Report",
+    "keep",
+    "one_test",
+    "pytest_file",
+    "sentences",
+    "to_html",
+    "to_junit",
+    "to_ndjson",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +76,18 @@ def sentences(properties: Sequence[type[Property]]) -> dict[str, str]:
 # --- the files of a case ----------------------------------------------------------------------------------------------
 
 
-def keep(case: Case, run: Replay, folder: Path) -> Kept:
-    """Writes the case, its page, its diagram and its test beside each other. Raises OSError."""
+def keep(case: Case, run: Run, folder: Path, test_file: Callable[[Case], str] | None = None) -> Kept:
+    """Writes the case, its page, its diagram and its test beside each other. Raises OSError.
+
+    ``test_file`` gives the text of the test: `pytest_file` where none is said.
+    """
     path = case.write(folder)
     drawn, diagram = path.with_suffix(".html"), path.with_suffix(".mmd")
     test = folder / f"test_{_identifier(case.name)}.py"
     sequence = mermaid(run.recording.entries, race=case.race, fault=case.message, handshake=False)
     drawn.write_text(page(case, run), encoding="utf-8")
     diagram.write_text(sequence, encoding="utf-8")
-    test.write_text(pytest_file(case), encoding="utf-8")
+    test.write_text((test_file or pytest_file)(case), encoding="utf-8")
     return Kept(path, drawn, diagram, test)
 
 
@@ -81,13 +95,19 @@ def pytest_file(case: Case) -> str:
     """A test that runs the tape and fails as long as anything does: needs nothing but duplexcore and the target."""
     usual = EngineOptions().as_dict()
     options = "".join(f", {name}={value!r}" for name, value in case.options.items() if usual.get(name) != value)
+    runs = f"check({json.dumps(case.target)}, tape{options})"
+    return one_test(case, "from duplexcore.testing.sim.cases import check", runs)
+
+
+def one_test(case: Case, imports: str, runs: str) -> str:
+    """A test of one line that ``runs`` a ``tape``."""
     reason = case.message.replace("\\", "\\\\").replace('"""', "'''")
     return (
         f'"""{reason}\n\nFound by `duplexcore fuzz`: the tape is the smallest that showed it.\n"""\n\n'
-        "from duplexcore.testing.sim.cases import check\n\n\n"
+        f"{imports}\n\n\n"
         f"def test_{_identifier(case.name)}() -> None:\n"
         f"    tape = {case.tape!r}\n"
-        f"    check({json.dumps(case.target)}, tape{options})\n"
+        f"    {runs}\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 __all__ = ["Actor", "StepKind", "dullness"]
@@ -49,6 +50,16 @@ class Actor:
     @property
     def label(self) -> str:
         """What it would do, for traces."""
+        return self.name
+
+    @property
+    def parties(self) -> Sequence[str]:
+        """The names of those who may act in its step: usually itself; one that stands for several has theirs."""
+        return (self.name,)
+
+    @property
+    def party(self) -> str:
+        """Who of them acts in this step, or acted in the last."""
         return self.name
 
     @property

@@ -15,6 +15,7 @@ from .choosing import Chooser, Tape, TapeChooser
 from .properties import PropertyError
 from .shrinking import Target
 from .sides import Side
+from .steps import Actor
 from .watching import Watcher
 from .wires import Frame, Wire
 
@@ -22,6 +23,9 @@ __all__ = ["Race", "find_race"]
 
 #: The most runs that a search takes.
 BUDGET = 600
+
+#: Choices that say who acts; all others are made by who does.
+WHO = ("step", "task", "rest")
 
 #: Makes a target that these watchers watch.
 Make = Callable[[Sequence[Watcher]], Target]
@@ -58,16 +62,31 @@ def find_race(make: Make, tape: Tape) -> Race | None:
     coarse = noted.turns
     fine = [part for turn, frames in zip(coarse, noted.frames, strict=True) for part in _parts(turn, frames)]
     labels = list(noted.sim.trace)
+    # Second best: some of those in between had nothing to do without the one that moved. The latest says most.
+    latest: tuple[int, Race] | None = None
     for turns in (fine, coarse):
         again = _failure(make, Following(noted.opening, turns))
         if again is None or again.number != error.number:
             continue  # a frame at a time it is another run
         for at, to in _moves(turns):
-            moved = [*turns[:at], *turns[at + 1 : to + 1], turns[at], *turns[to + 1 :]]
-            follower = Following(noted.opening, moved)
-            if _failure(make, follower) is None and follower.acted[at:to] == [turn.actor for turn in moved[at:to]]:
+            follower = Following(noted.opening, [*turns[:at], *turns[at + 1 : to + 1], turns[at], *turns[to + 1 :]])
+            if _failure(make, follower) is not None:
+                continue
+            if follower.taken[: to + 1] == list(range(to + 1)):
                 return _race(turns[at], turns[to], labels)
-    return None
+            if _swapped(follower.taken, at, to) and (latest is None or turns[at].step > latest[0]):
+                latest = turns[at].step, _race(turns[at], turns[to], labels)
+    return latest and latest[1]
+
+
+def _swapped(taken: list[int | None], at: int, to: int) -> bool:
+    """Whether what was to come later did: until the last of those that it was moved behind nobody else acted.
+
+    Some of the others may have had nothing to do without it.
+    """
+    if to - 1 not in taken or taken[:at] != list(range(at)):
+        return False
+    return all(one in range(at, to) for one in taken[at : taken.index(to - 1)])
 
 
 def _race(first: Turn, second: Turn, labels: list[str]) -> Race:
@@ -120,7 +139,7 @@ class Noting(Watcher):
         chosen = self._inner.choose(n, kind, labels)
         if not self._begun:
             self.opening.append(chosen)
-        elif kind != "step":
+        elif kind not in WHO:
             self._choices.append(chosen)
         return chosen
 
@@ -134,7 +153,7 @@ class Noting(Watcher):
 
     def on_step(self) -> None:
         assert self.sim.last is not None
-        self.turns.append(Turn(self.sim.last.name, tuple(self._choices), len(self.sim.trace)))
+        self.turns.append(Turn(self.sim.last.party, tuple(self._choices), len(self.sim.trace)))
         self.frames.append(self._moved)
         self._choices, self._moved = [], 0
 
@@ -149,13 +168,14 @@ class Following(Watcher):
 
     def __init__(self, opening: Sequence[int], turns: Sequence[Turn]) -> None:
         self._opening = TapeChooser(opening)
-        self._left = list(turns)
+        self._left = list(enumerate(turns))
         self._begun = False
         #: The step that `_turn` is for.
         self._step = 0
         self._turn: Turn | None = None
         self._choices = TapeChooser(())
-        self.acted: list[str] = []
+        #: Which of the turns were had, in order; None: somebody acted for whom there was none.
+        self.taken: list[int | None] = []
 
     def begin(self) -> None:
         self._begun = True
@@ -163,9 +183,8 @@ class Following(Watcher):
     def choose(self, n: int, kind: str, labels: Sequence[object]) -> int:
         if not self._begun:
             return self._opening.choose(n, kind, labels)
-        if kind == "step":
-            names = [actor.name for actor in labels]  # type: ignore[attr-defined]
-            return next((names.index(turn.actor) for turn in self._left if turn.actor in names), 0)
+        if kind in WHO:
+            return self._whose(labels)
         self._take_turn()
         if self._turn is not None and self._turn.part:
             return self._one_frame(kind, labels)
@@ -173,11 +192,18 @@ class Following(Watcher):
 
     def on_step(self) -> None:
         self._take_turn()
-        assert self.sim.last is not None
-        self.acted.append(self.sim.last.name)
 
     def close(self) -> None:
         """Nothing is left open."""
+
+    def _whose(self, labels: Sequence[object]) -> int:
+        """The option that the first turn is for that anybody here can take; the dull one where there is none."""
+        options = [label.parties if isinstance(label, Actor) else (label,) for label in labels]
+        for _, turn in self._left:
+            for which, parties in enumerate(options):
+                if turn.actor in parties:
+                    return which
+        return 0
 
     def _take_turn(self) -> None:
         """Whoever acts now has its first turn that is left, whether it was asked for or nobody else was ready."""
@@ -185,10 +211,10 @@ class Following(Watcher):
             return
         self._step = len(self.sim.trace)
         assert self.sim.last is not None
-        name = self.sim.last.name
-        self._turn = next((turn for turn in self._left if turn.actor == name), None)
-        if self._turn is not None:
-            self._left.remove(self._turn)
+        name = self.sim.last.party
+        which, self._turn = next((one for one in self._left if one[1].actor == name), (None, None))
+        self._left = [one for one in self._left if one[0] != which]
+        self.taken.append(which)
         self._choices = TapeChooser(self._turn.choices if self._turn else ())
 
     def _one_frame(self, kind: str, labels: Sequence[object]) -> int:

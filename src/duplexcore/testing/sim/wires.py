@@ -148,6 +148,11 @@ class Wire(Actor):
             self.receive_end()
 
     @property
+    def under_way(self) -> Sequence[Frame]:
+        """The frames that have not arrived whole, the oldest first."""
+        return tuple(self._under_way)
+
+    @property
     def next_frame(self) -> Frame | None:
         """The frame that arrives next; None: nothing is under way."""
         return self._under_way[0] if self._under_way else None
