@@ -61,7 +61,9 @@ def test_the_race_of_the_ghost_is_that_the_handler_begins_before_the_server_hear
     assert reset.step < race.second
     assert f"the race: step {race.first} (server runs handler 0) comes before" in str(failure)
     assert f"{race.first}»" in failure.picture
-    assert failure.diagram.count("Note over CA,SA: race: step") == 1  # in the other nothing can be seen from outside
+    assert f"{race.second}» server runs duplexcore reader" in failure.picture
+    assert failure.diagram.count("Note over CA,SA: race: step") == failure.diagram.count("  rect ") == 2
+    assert failure.diagram.count("  end\n") == 2
     assert f"  Note over CA,SA: {failure.case.message}" in failure.diagram
 
 

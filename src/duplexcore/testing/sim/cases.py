@@ -244,7 +244,7 @@ def _typed(content: dict[str, Any]) -> dict[str, Any]:
         "tape": tape,
         "choices": rows("choices"),
         "clocks": rows("clocks"),
-        "race": None if race is None else Race(**race),
+        "race": None if race is None else Race(**race | {"labels": tuple(race.get("labels", ("", "")))}),
         "events": [
             Events(
                 one["side"],

@@ -26,13 +26,18 @@ def text(entries: Iterable[Entry], *, race: Race | None = None, handshake: bool 
     """
     marked = (race.first, race.second) if race else ()
     lines = [f"{'step':>4}  {'client':<{WIDTH}}  server"]
+    unseen = _unseen(entries := list(entries), race)
     for entry in entries:
         if not (entry.step or handshake):
             continue
+        while unseen and unseen[0][0] < entry.step:
+            step, label = unseen.pop(0)
+            lines.append(f"{step:>4}{MARK} {label}")
         told = _told(entry)
         left, right = (told, "") if entry.side == "client" else ("", told)
         mark = MARK if entry.step in marked else " "
         lines.append(f"{entry.step:>4}{mark} {left[:WIDTH]:<{WIDTH}}  {right}".rstrip())
+    lines += [f"{step:>4}{MARK} {label}" for step, label in unseen]
     return "\n".join(lines) + "\n"
 
 
@@ -50,7 +55,11 @@ def mermaid(
     lines.append("sequenceDiagram")
     lines += [f"  participant {short} as {name}" for short, name in PARTICIPANTS]
     inside = 0
+    unseen = _unseen(kept, race)
     for entry in kept:
+        while unseen and unseen[0][0] < entry.step:
+            lines += ["  end"] * bool(inside) + _alone(*unseen.pop(0))
+            inside = 0
         if inside and entry.step != inside:
             lines.append("  end")
             inside = 0
@@ -60,9 +69,22 @@ def mermaid(
         lines += _arrow(entry, arrived)
     if inside:
         lines.append("  end")
+    for one in unseen:
+        lines += _alone(*one)
     if fault:
         lines.append(f"  Note over CA,SA: {_escaped(fault)}")
     return "\n".join(lines) + "\n"
+
+
+def _unseen(entries: list[Entry], race: Race | None) -> list[tuple[int, str]]:
+    """The steps of a race of which there is nothing else to show: number and label."""
+    seen = {entry.step for entry in entries}
+    both = ((race.first, race.labels[0]), (race.second, race.labels[1])) if race else ()
+    return [one for one in both if one[0] not in seen]
+
+
+def _alone(step: int, label: str) -> list[str]:
+    return ["  rect rgb(255, 236, 179)", f"  Note over CA,SA: race: step {step}: {_escaped(label)}", "  end"]
 
 
 def _arrow(entry: Entry, arrived: set[int | None]) -> list[str]:

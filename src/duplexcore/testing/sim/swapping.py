@@ -35,12 +35,13 @@ Make = Callable[[Sequence[Watcher]], Target]
 class Race:
     """Two steps, by their numbers in the run: with ``first`` after ``second`` nothing fails.
 
-    ``told`` says it in words.
+    ``told`` says it in words; ``labels`` are what was done in the two.
     """
 
     first: int
     second: int
     told: str
+    labels: tuple[str, str] = ("", "")
 
 
 class Turn(NamedTuple):
@@ -90,9 +91,11 @@ def _swapped(taken: list[int | None], at: int, to: int) -> bool:
 
 
 def _race(first: Turn, second: Turn, labels: list[str]) -> Race:
-    early, late = (f"step {turn.step} ({labels[turn.step - 1]})" for turn in (first, second))
+    one, other = (labels[turn.step - 1] for turn in (first, second))
+    early, late = f"step {first.step} ({one})", f"step {second.step} ({other})"
     moved = "its last frame" if first.part else "it"
-    return Race(first.step, second.step, f"{early} comes before {late}; with {moved} after that, nothing fails")
+    told = f"{early} comes before {late}; with {moved} after that, nothing fails"
+    return Race(first.step, second.step, told, (one, other))
 
 
 def _moves(turns: list[Turn]) -> Iterator[tuple[int, int]]:
