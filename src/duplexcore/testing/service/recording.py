@@ -9,8 +9,8 @@ from typing import Any
 from ..raw import HEADERS, RawFrame, RawPeer
 from ..sim.apps import App
 from ..sim.credits import Credits
-from ..sim.recording import Entry, Kind, StepTaken, brief, wire_bytes
-from ..sim.wires import PREFACE_TYPE, Frame
+from ..sim.recording import Entry, Kind, StepTaken, brief
+from ..sim.wires import PREFACE_TYPE, Frame, wire_bytes
 from .links import Link
 from .places import place_of_task
 from .simulation import ServiceSimulation

@@ -45,10 +45,9 @@ from .pairs import introduced
 from .properties.base import PropertyError
 from .properties.flow import Ledger
 from .properties.oracle import EVENTS, Messages, terminal
-from .recording import wire_bytes
 from .scripts import payload
 from .sides import ORDINARY
-from .wires import Frame, frames_of
+from .wires import Frame, frames_of, wire_bytes
 
 __all__ = [
     "CLIENT",

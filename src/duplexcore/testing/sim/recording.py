@@ -16,9 +16,9 @@ from .apps import App
 from .credits import Credits, Window
 from .sides import Side
 from .watching import Watcher
-from .wires import PREFACE_TYPE, Frame
+from .wires import PREFACE_TYPE, Frame, wire_bytes
 
-__all__ = ["Entry", "Kind", "Recording", "StepTaken", "Written", "brief", "wire_bytes"]
+__all__ = ["Entry", "Kind", "Recording", "StepTaken", "Written", "brief"]
 
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 ES, ACK, END_HEADERS = 0x1, 0x1, 0x4
@@ -216,11 +216,3 @@ def _code(payload: bytes) -> str:
         return ErrorCode(code).name
     except ValueError:
         return f"{code:#x}"
-
-
-def wire_bytes(frame: Frame) -> bytes:
-    """The frame as it stands on the wire."""
-    if frame.type == PREFACE_TYPE:
-        return frame.payload
-    head = len(frame.payload).to_bytes(3, "big") + bytes((frame.type, frame.flags)) + frame.stream.to_bytes(4, "big")
-    return head + frame.payload

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .choosing import Chooser
 from .steps import Actor, StepKind
 
-__all__ = ["Frame", "Wire", "frames_of"]
+__all__ = ["Frame", "Wire", "frames_of", "wire_bytes"]
 
 HEADER = 9
 #: A wire is cut within so many bytes.
@@ -44,6 +44,14 @@ def frames_of(data: bytes) -> Iterator[Frame]:
         end = at + HEADER + int.from_bytes(data[at : at + 3], "big")
         yield Frame(data[at + 3], data[at + 4], int.from_bytes(data[at + 5 : at + 9], "big"), data[at + HEADER : end])
         at = end
+
+
+def wire_bytes(frame: Frame) -> bytes:
+    """The frame as it stands on the wire."""
+    if frame.type == PREFACE_TYPE:
+        return frame.payload
+    head = len(frame.payload).to_bytes(3, "big") + bytes((frame.type, frame.flags)) + frame.stream.to_bytes(4, "big")
+    return head + frame.payload
 
 
 class Wire(Actor):

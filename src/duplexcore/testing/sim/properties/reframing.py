@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from duplexcore import CallEnded
 from duplexcore.connection import ConnectionClosed
 
-from ..recording import wire_bytes
-from ..wires import PREFACE_TYPE, Frame
+from ..wires import PREFACE_TYPE, Frame, wire_bytes
 from .base import Property
 from .snapshots import EVERY, copied
 

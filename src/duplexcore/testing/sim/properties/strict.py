@@ -10,8 +10,7 @@ import h2.connection
 import h2.exceptions
 from h2.settings import SettingCodes
 
-from ..recording import wire_bytes
-from ..wires import Frame
+from ..wires import Frame, wire_bytes
 from .base import Property
 
 if TYPE_CHECKING:
