@@ -29,7 +29,7 @@ from . import explorer_halves as halves
 from .explorer_halves import CLIENT, SERVER, Bounds, Half, Input, Item
 from .properties.base import PropertyError
 from .properties.oracle import terminal
-from .recording import wire_bytes
+from .wires import wire_bytes
 
 __all__ = ["ExplorationError", "Explored", "Explorer", "State", "explore"]
 
