@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -16,6 +16,8 @@ __all__ = ["CallCore"]
 
 #: So many messages a task may send or take in a row without suspending; then the others have their turn.
 TURN = 512
+#: To read it from its enum takes as long as to call a function.
+_CLOSED: Final = Receive.CLOSED
 
 EngineCallT = TypeVar("EngineCallT", ClientCall, ServerCall)
 
@@ -93,7 +95,7 @@ class CallCore(Generic[EngineCallT]):
             finally:
                 self._reading = False
         while (message := engine.take_message()) is None:
-            if engine.receive_state >= Receive.CLOSED:
+            if engine.receive_state >= _CLOSED:
                 return None
             self.tell()  # credit for a message that is larger than the window
             if (waiter := self._readable) is None:

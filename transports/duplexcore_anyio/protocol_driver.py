@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable
 from enum import IntEnum
+from typing import Final
 
 from anyio.abc import TaskGroup
 
@@ -56,6 +57,10 @@ class _Phase(IntEnum):
     HEARING = 2
     #: The transport was told to close.
     GONE = 3
+
+
+#: To read it from its enum takes as long as to call a function.
+_OPEN: Final = _Phase.OPEN
 
 
 class ProtocolDriver(Driver[EngineT], asyncio.BufferedProtocol):
@@ -212,7 +217,7 @@ class ProtocolDriver(Driver[EngineT], asyncio.BufferedProtocol):
         """What the engine has to write, as far as the transport takes it; then what came of it."""
         engine = self.engine
         self.turn += 1
-        if self._phase is _Phase.OPEN:
+        if self._phase is _OPEN:
             now, written = self.now(), 0
             try:
                 while not self._is_full and (data := engine.data_to_send(now, WRITE_SIZE)):

@@ -23,10 +23,13 @@ _OPENING: Final = Say.OPENING
 _OPEN: Final = Send.OPEN
 _CLOSED: Final = Send.CLOSED
 _ENDED: Final = Receive.ENDED
+_UNHEARD: Final = Receive.IDLE
 _HALF_CLOSE: Final = Say.HALF_CLOSE
 _DATA: Final = Hear.DATA
 _HEADERS: Final = Hear.HEADERS
 _LAST_HEADERS: Final = Hear.LAST_HEADERS
+_PEER: Final = Origin.PEER
+_NO_ERROR: Final = ErrorCode.NO_ERROR
 
 #: Who may have ended a call that can be started again.
 _NOBODYS = (Origin.TRANSPORT, Origin.PEER)
@@ -264,7 +267,7 @@ class ClientCall(Call):
             self._give_up(outcome.status, Origin.LIBRARY, outcome.reset, outcome.limit)
             return
         status = outcome.status or self._foreign
-        if status is None and self.receive_state is Receive.IDLE:
+        if status is None and self.receive_state is _UNHEARD:
             status = headers.foreign_status(block.fields)
         if status is None:
             status = Status(StatusCode.UNKNOWN, "the call ended without a grpc-status")
@@ -272,7 +275,7 @@ class ClientCall(Call):
             status = append_note(status, self._shown_body)
         if status.ok:
             status = self._complete(status)
-        self._finish(CallEnded(status, outcome.metadata, Origin.PEER))
+        self._finish(CallEnded(status, outcome.metadata, _PEER))
 
     def _complete(self, status: Status) -> Status:
         """OK, unless the messages say otherwise; a single response is delivered only now (FRM-8, STAT-15, STAT-17)."""
@@ -299,7 +302,7 @@ class ClientCall(Call):
     def _finish(self, ended: CallEnded) -> None:
         """The server has ended the call: our own half, if still open, is closed without blame (DUP-3)."""
         self._end(ended)
-        self._lane.abort(ErrorCode.NO_ERROR)
+        self._lane.abort(_NO_ERROR)
 
     def _give_up(self, status: Status, origin: Origin, code: ErrorCode, limit: Limit | None = None) -> None:
         if self.ended is None:

@@ -11,7 +11,7 @@ clock in seconds, and never goes back.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from ..call import ClientCall, Origin, ServerCall
 from ..config import Config, Limit
@@ -36,6 +36,11 @@ CallT = TypeVar("CallT", ClientCall, ServerCall)
 
 #: `Connection.data_to_send` stops about here when it is not told otherwise: bytes.
 WRITE_SIZE = 64 * 1024
+
+# Named for the same reason as in `duplexcore.call.base`.
+_HANDSHAKING: Final = ConnectionState.HANDSHAKING
+_DRAINING: Final = ConnectionState.DRAINING
+_DEADLINE: Final = TimerKind.DEADLINE
 
 
 class Connection(Generic[CallT]):
@@ -104,10 +109,10 @@ class Connection(Generic[CallT]):
         ``max_bytes`` is soft: control frames always go, no new DATA frame begins past it, frames are never cut.
         """
         self._now = max(now, self._now)
-        if self.state is not ConnectionState.HANDSHAKING and not self.is_closed:
+        if self.state is not _HANDSHAKING and not self.is_closed:
             self._keepalive.wanted(calls=self._has_calls, ping=self._carrier.ping, now=self._now)
         data = self._carrier.data_to_send(now, max_bytes)
-        if self.state is ConnectionState.DRAINING:
+        if self.state is _DRAINING:
             self._close_if_idle()
             data += self._carrier.data_to_send(now, max_bytes)
         return data
@@ -170,7 +175,7 @@ class Connection(Generic[CallT]):
 
     def _call_ended(self, call: CallT) -> None:
         if call.deadline is not None:
-            self._timers.stop(TimerKind.DEADLINE, call)
+            self._timers.stop(_DEADLINE, call)
 
     def _carrier_ready(self) -> None:
         self._timers.stop(TimerKind.HANDSHAKE)

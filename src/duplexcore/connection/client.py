@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Final
 
 from ..call import ClientCall, Origin, ReplayBudget
 from ..call.lane import CallSide, Lane
@@ -20,6 +21,10 @@ __all__ = ["ClientConnection"]
 
 _METHOD = re.compile(r"/[!-.0-~]+(/[!-.0-~]+)+")
 _SUBTYPE = re.compile(r"[0-9a-z.\-_]*")
+
+# Named for the same reason as in `duplexcore.call.base`.
+_DRAINING: Final = ConnectionState.DRAINING
+_DEADLINE: Final = TimerKind.DEADLINE
 
 
 class ClientConnection(Connection[ClientCall]):
@@ -119,12 +124,12 @@ class ClientConnection(Connection[ClientCall]):
         self._begin(call, lane)
 
     def _begin(self, call: ClientCall, lane: Lane) -> None:
-        if self.state >= ConnectionState.DRAINING:
+        if self.state >= _DRAINING:
             call.on_reset(ErrorCode.NO_ERROR, Origin.TRANSPORT, self._reason, unprocessed=True)
             lane.abort(ErrorCode.NO_ERROR)
             return
         if call.deadline is not None:
-            self._timers.start(TimerKind.DEADLINE, call.deadline, call)
+            self._timers.start(_DEADLINE, call.deadline, call)
         self._slots_changed()
 
     def shutdown(self, *, deadline: float | None = None) -> None:
@@ -158,7 +163,7 @@ class ClientConnection(Connection[ClientCall]):
         super()._carrier_closed(code, reason, origin, limit)
 
     def _slots_changed(self) -> None:
-        if self.state >= ConnectionState.DRAINING:
+        if self.state >= _DRAINING:
             return
         carrier = self._carrier
         free = max(0, carrier.peer_stream_limit - carrier.live)

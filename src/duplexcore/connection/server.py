@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
 from ..call import Origin, ServerCall
 from ..call.lane import CallSide, Lane
@@ -18,6 +19,10 @@ __all__ = ["ServerConnection"]
 
 #: The payload of the PING that tells when every call opened before the first GOAWAY has come (GOAW-1).
 DRAIN_PING = b"draining"
+
+# Named for the same reason as in `duplexcore.call.base`.
+_UNFINISHED: Final = TimerKind.UNFINISHED
+_DEADLINE: Final = TimerKind.DEADLINE
 
 
 class ServerConnection(Connection[ServerCall]):
@@ -77,8 +82,9 @@ class ServerConnection(Connection[ServerCall]):
         self._watch_unfinished()
 
     def _accept(self, lane: Lane) -> CallSide:
-        self._timers.stop(TimerKind.UNUSED)
-        self._timers.stop(TimerKind.IDLE)
+        if not self._carrier.live:  # else neither runs
+            self._timers.stop(TimerKind.UNUSED)
+            self._timers.stop(TimerKind.IDLE)
         return ServerCall(lane, self, self.config)
 
     @property
@@ -101,7 +107,7 @@ class ServerConnection(Connection[ServerCall]):
         self._running += 1
         if timeout is not None:
             call.deadline = self._now + timeout
-            self._timers.start(TimerKind.DEADLINE, call.deadline, call)
+            self._timers.start(_DEADLINE, call.deadline, call)
         self._events.append(CallStarted(call))
 
     def _call_released(self, call: ServerCall) -> None:
@@ -158,7 +164,7 @@ class ServerConnection(Connection[ServerCall]):
         """The time that a frame or a header block may take runs from its first byte (SEC-10)."""
         begun = self._carrier.unfinished
         if begun is None:
-            self._timers.stop(TimerKind.UNFINISHED)
+            self._timers.stop(_UNFINISHED)
             return
         since, in_block = begun
         abuse = self.config.abuse

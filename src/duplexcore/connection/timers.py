@@ -12,6 +12,8 @@ __all__ = ["TimerKind", "Timers"]
 class TimerKind(Enum):
     """Why a connection wants to be woken."""
 
+    __hash__ = object.__hash__  # that of Enum is a function in Python
+
     #: A call's deadline (DEAD-5).
     DEADLINE = "deadline"
     #: Preface and SETTINGS of the peer are overdue (CONN-3).

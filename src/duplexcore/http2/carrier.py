@@ -35,6 +35,17 @@ LAST_OPENED = MAX_ID // 4 * 3
 #: How much of a GOAWAY's debug data is shown (GOAW-7).
 DEBUG_SHOWN = 1024
 
+# Named for the same reason as in `duplexcore.call.base`.
+_IDLE: Final = StreamState.IDLE
+_CLOSED: Final = StreamState.CLOSED
+_READY: Final = Place.READY
+_OPENING: Final = Place.OPENING
+_OPENED: Final = Step.OPENED
+_SEND_END: Final = Step.SEND_END
+_RECEIVE_END: Final = Step.RECEIVE_END
+_REQUEST: Final = Kind.REQUEST
+_RESPONSE: Final = Kind.RESPONSE
+
 
 class CarrierOwner(Protocol):
     """Who hears what happens to the connection as a whole. (Not for its users: hence the underscores.)"""
@@ -203,7 +214,7 @@ class Http2Carrier:
 
     def queue(self, lane: Http2Lane) -> None:
         """The lane has something to frame. One that waits for a stream goes on waiting, one that is over is past it."""
-        if lane.state not in (StreamState.IDLE, StreamState.CLOSED):
+        if lane.state is not _IDLE and lane.state is not _CLOSED:
             self._queues.ready(lane)
 
     def withdraw(self, lane: Http2Lane) -> None:
@@ -286,7 +297,7 @@ class Http2Carrier:
         if not lane.receiving:
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent HEADERS after the end of its side")
             return
-        self._hand_over(lane, fields, end, Kind.RESPONSE)
+        self._hand_over(lane, fields, end, _RESPONSE)
 
     def _hand_over(self, lane: Http2Lane, fields: list[tuple[bytes, bytes]], end: bool, opening: Kind) -> None:
         kind = lane.on_headers(fields, end, opening=opening)
@@ -294,7 +305,7 @@ class Http2Carrier:
             return
         if end:
             self._peer_ended(lane, headers=kind)
-        elif kind is Kind.RESPONSE and lane.headers_seen:
+        elif kind is _RESPONSE and lane.headers_seen:
             self._core.headers(lane, kind, end=False)
 
     def _on_request(self, stream_id: int, fields: list[tuple[bytes, bytes]], end: bool) -> None:
@@ -305,12 +316,12 @@ class Http2Carrier:
             return  # told by GOAWAY that it will not be served (DUP-26)
         lane = Http2Lane(self, self._config.stream_window)
         lane.stream_id = stream_id
-        lane.step(Step.OPENED)
+        lane.step(_OPENED)
         lane.call = self._owner._accept(lane)
         self._lanes[stream_id] = lane
         self._core.opened(lane)
-        self._hand_over(lane, fields, end, Kind.REQUEST)
-        if lane.place is Place.READY:
+        self._hand_over(lane, fields, end, _REQUEST)
+        if lane.place is _READY:
             self.answer_induced(lane)  # it was refused
 
     def _on_late_headers(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
@@ -327,15 +338,15 @@ class Http2Carrier:
 
     def _peer_ended(self, lane: Http2Lane, headers: Kind | None) -> None:
         """END_STREAM has come, with a header list or with DATA."""
-        if lane.state is StreamState.CLOSED:
+        if lane.state is _CLOSED:
             return
         if headers is None and not lane.headers_seen:
-            headers = Kind.RESPONSE  # h2 knows no end before headers
-        if headers is Kind.REQUEST or headers is None:
+            headers = _RESPONSE  # h2 knows no end before headers
+        if headers is _REQUEST or headers is None:
             self._core.end(lane)
         else:
             self._core.headers(lane, headers, end=True)
-        if lane.step(Step.RECEIVE_END) is StreamState.CLOSED:
+        if lane.step(_RECEIVE_END) is _CLOSED:
             self._remove(lane)
 
     def _on_reset(self, frame: Frame) -> None:
@@ -463,12 +474,12 @@ class Http2Carrier:
                 self._owner._peer_going_away(ErrorCode.NO_ERROR, reason)
                 break
             output = lane.call.pull(0, now)
-            if lane.place is not Place.OPENING:
+            if lane.place is not _OPENING:
                 continue  # it ended instead, and has withdrawn
             assert isinstance(output, Headers)
             lane.stream_id = self._next_own_id
             self._next_own_id += 2
-            lane.step(Step.OPENED)
+            lane.step(_OPENED)
             self._lanes[lane.stream_id] = lane
             core.opened(lane)
             core.send_headers(lane, output.fields, end=output.end)
@@ -506,7 +517,7 @@ class Http2Carrier:
                 self.queue(lane)
 
     def _own_end(self, lane: Http2Lane) -> None:
-        if lane.step(Step.SEND_END) is StreamState.CLOSED:
+        if lane.step(_SEND_END) is _CLOSED:
             self._remove(lane)
         elif not self._client:
             # The answer is complete and the client still sends: tell it to stop, without blame (RFC 9113 8.1).

@@ -178,7 +178,7 @@ class FrameGate:
         """Since when a frame or header block is under way, and whether it is a header block; None: nothing is."""
         if self._preface or not self.inside_frame:
             return None
-        in_block = self._block is not None or (len(self._buffer) > 3 and self._buffer[3] == FrameType.HEADERS)
+        in_block = self._block is not None or (len(self._buffer) > 3 and self._buffer[3] == _HEADERS)
         return self._since, in_block
 
     @property

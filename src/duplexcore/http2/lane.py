@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..call.events import Origin
 from ..call.lane import Block, CallSide
@@ -12,13 +12,22 @@ from ..status import ErrorCode
 from .flow import ReceiveWindow
 from .header_rules import Kind, judge
 from .queues import Place
-from .tables import STREAM, Step, StreamState
+from .tables import FRAMED, Step, StreamState
 
 if TYPE_CHECKING:
     from ..metadata import Field
     from .carrier import Http2Carrier
 
 __all__: list[str] = []
+
+# Named for the same reason as in `duplexcore.call.base`.
+_IDLE: Final = StreamState.IDLE
+_OPEN: Final = StreamState.OPEN
+_HALF_CLOSED_LOCAL: Final = StreamState.HALF_CLOSED_LOCAL
+_HALF_CLOSED_REMOTE: Final = StreamState.HALF_CLOSED_REMOTE
+_CLOSED: Final = StreamState.CLOSED
+_AWAY: Final = Place.AWAY
+_TRAILERS: Final = Kind.TRAILERS
 
 
 class Http2Lane:
@@ -47,7 +56,7 @@ class Http2Lane:
         self._carrier = carrier
         #: 0 until the client has framed the headers: ids are given in the order of the wire.
         self.stream_id = 0
-        self.state = StreamState.IDLE
+        self.state: StreamState = _IDLE
         self.window = ReceiveWindow(window)
         #: What the peer still takes: kept by the native core, unused by h2's.
         self.peer_window = 0
@@ -57,7 +66,7 @@ class Http2Lane:
         #: Set when the call wants the stream reset; the frame is made when bytes are pulled.
         self.abort_code: ErrorCode | None = None
         #: Where it stands among those that have something to send.
-        self.place = Place.AWAY
+        self.place: Place = _AWAY
         #: Whether the peer made us answer with what it does not read (SEC-4).
         self.answer_induced = False
         #: Whether the request, or the final response headers, have come.
@@ -88,14 +97,14 @@ class Http2Lane:
         self.consumed(self._carrier.advances.settle(self))
 
     def kept(self, change: int) -> None:
-        if self.state is not StreamState.CLOSED:
+        if self.state is not _CLOSED:
             self.unpacked += change
             self._carrier.flood.unpacked(change)
 
     def abort(self, code: ErrorCode) -> None:
-        if self.state is StreamState.CLOSED or self.abort_code is not None:
+        if self.state is _CLOSED or self.abort_code is not None:
             return
-        if self.state is StreamState.IDLE:
+        if self.state is _IDLE:
             self._carrier.withdraw(self)
             return
         self.abort_code = code
@@ -106,19 +115,24 @@ class Http2Lane:
     @property
     def receiving(self) -> bool:
         """Whether frames of the peer still mean something here."""
-        return self.state in (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL) and self.abort_code is None
+        state = self.state
+        return (state is _OPEN or state is _HALF_CLOSED_LOCAL) and self.abort_code is None
 
     @property
     def sending(self) -> bool:
-        return self.state in (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
+        state = self.state
+        return state is _OPEN or state is _HALF_CLOSED_REMOTE
 
     def step(self, step: Step) -> StreamState:
-        self.state = STREAM[self.state, step]
-        return self.state
+        following = FRAMED[step][self.state]
+        if following is None:
+            raise AssertionError(f"{step.name} in the state {self.state.name}")
+        self.state = following
+        return following
 
     def on_headers(self, fields: list[Field], end: bool, *, opening: Kind) -> Kind | None:
         """Hands a header list to the call. What it was, None when it was refused as malformed."""
-        kind = Kind.TRAILERS if self.headers_seen else opening
+        kind = _TRAILERS if self.headers_seen else opening
         verdict = judge(fields, kind, end=end)
         if verdict.malformed:
             self.fail(ErrorCode.PROTOCOL_ERROR, f"malformed headers: {verdict.malformed}")

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+# Named for the same reason as in `duplexcore.call.base`.
+_DATA: Final = FrameType.DATA
+_HEADERS: Final = FrameType.HEADERS
+
 _SETTINGS_ACK: Final = frames.write_frame(FrameType.SETTINGS, ACK, 0)
 
 
@@ -83,7 +87,7 @@ class NativeCore:
         block, most = self._encoder.encode(fields), self.max_frame_size
         flags = END_STREAM if end else 0
         if len(block) <= most:
-            self._frame(FrameType.HEADERS, flags | END_HEADERS, lane.stream_id, block)
+            self._frame(_HEADERS, flags | END_HEADERS, lane.stream_id, block)
             return
         self._frame(FrameType.HEADERS, flags, lane.stream_id, block[:most])
         for at in range(most, len(block), most):
@@ -93,7 +97,7 @@ class NativeCore:
     def send_data(self, lane: Http2Lane, payload: bytes, *, end: bool) -> None:
         self.connection_window -= len(payload)
         lane.peer_window -= len(payload)
-        self._frame(FrameType.DATA, END_STREAM if end else 0, lane.stream_id, payload)
+        self._frame(_DATA, END_STREAM if end else 0, lane.stream_id, payload)
 
     def send_reset(self, lane: Http2Lane, code: ErrorCode) -> None:
         self._frame(FrameType.RST_STREAM, 0, lane.stream_id, code.to_bytes(4, "big"))

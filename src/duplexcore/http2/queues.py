@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .lane import Http2Lane
@@ -21,6 +21,14 @@ class Place(IntEnum):
     READY = 2
     HELD = 3
     BLOCKED = 4
+
+
+# Named for the same reason as in `duplexcore.call.base`.
+_AWAY: Final = Place.AWAY
+_OPENING: Final = Place.OPENING
+_READY: Final = Place.READY
+_HELD: Final = Place.HELD
+_BLOCKED: Final = Place.BLOCKED
 
 
 class SendQueues:
@@ -61,43 +69,43 @@ class SendQueues:
 
     def await_stream(self, lane: Http2Lane) -> None:
         self._opening[lane] = None
-        lane.place = Place.OPENING
+        lane.place = _OPENING
 
     def ready(self, lane: Http2Lane) -> None:
         """It has something to send, or may have. One that stands in line keeps its place."""
-        if lane.place is not Place.READY:
+        if lane.place is not _READY:
             self.remove(lane)
             self._ready[lane] = None
-            lane.place = Place.READY
+            lane.place = _READY
 
     def hold(self, lane: Http2Lane) -> None:
         """It was served, and waits for the connection's window."""
         self.remove(lane)
         self._held[lane] = None
-        lane.place = Place.HELD
+        lane.place = _HELD
 
     def block(self, lane: Http2Lane) -> None:
         """It was served, and waits for its own window."""
         self.remove(lane)
-        lane.place = Place.BLOCKED
+        lane.place = _BLOCKED
 
     def unblock(self, lane: Http2Lane) -> None:
         """Its own window may have opened."""
-        if lane.place is Place.BLOCKED:
+        if lane.place is _BLOCKED:
             self.ready(lane)
 
     def remove(self, lane: Http2Lane) -> None:
         """It is over, or has nothing to send."""
-        match lane.place:
-            case Place.READY:
-                del self._ready[lane]
-            case Place.OPENING:
-                del self._opening[lane]
-            case Place.HELD:
-                del self._held[lane]
-            case _:
-                pass
-        lane.place = Place.AWAY
+        place = lane.place
+        if place is _AWAY:
+            return
+        if place is _READY:
+            del self._ready[lane]
+        elif place is _OPENING:
+            del self._opening[lane]
+        elif place is _HELD:
+            del self._held[lane]
+        lane.place = _AWAY
 
     def next(self, *, window: bool) -> Http2Lane | None:
         """Takes out the lane whose turn it is: those first that the connection's window held up, once it is open."""
@@ -107,5 +115,5 @@ class SendQueues:
             lane, _ = self._ready.popitem(last=False)
         else:
             return None
-        lane.place = Place.AWAY
+        lane.place = _AWAY
         return lane

@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from ..call.tables import by_number
+
 __all__ = ["STREAM", "Step", "StreamState"]
 
 
@@ -44,3 +46,5 @@ STREAM: Final[dict[tuple[StreamState, Step], StreamState]] = {
     (StreamState.HALF_CLOSED_REMOTE, Step.SEND_RESET): StreamState.CLOSED,
     (StreamState.HALF_CLOSED_REMOTE, Step.RECEIVE_RESET): StreamState.CLOSED,
 }
+#: For every frame: ``FRAMED[step][state]``.
+FRAMED: Final = by_number(STREAM, StreamState, Step)

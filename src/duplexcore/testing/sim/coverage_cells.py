@@ -56,7 +56,7 @@ TABLES: Final = (
     Table("SEND", "SAID", SEND, Send, Say, (duplexcore.call.base,)),
     Table("CLIENT_RECEIVE", "CLIENT_HEARD", CLIENT_RECEIVE, Receive, Hear, (duplexcore.call.client,)),
     Table("SERVER_RECEIVE", "SERVER_HEARD", SERVER_RECEIVE, Receive, Hear, (duplexcore.call.server,)),
-    Table("STREAM", "STREAM", STREAM, StreamState, Step, (duplexcore.http2.lane,)),
+    Table("STREAM", "FRAMED", STREAM, StreamState, Step, (duplexcore.http2.lane,)),
     Table("CONNECTION", "CONNECTION", CONNECTION, ConnectionState, Turn, (duplexcore.connection.base,)),
 )
 
