@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from .. import _version
 from ..config import ClientConfig, Limit, ServerConfig
@@ -19,6 +19,8 @@ from .lane import Block
 from .timeout import decode_timeout
 
 __all__: list[str] = []
+
+KindT = TypeVar("KindT")
 
 CONTENT_TYPE: Final = b"application/grpc"
 USER_AGENT: Final = f"grpc-python-duplexcore/{_version.VERSION}"
@@ -168,6 +170,20 @@ def parted(fields: Sequence[Field]) -> tuple[tuple[Field, ...], dict[bytes, byte
     return tuple(own), varying, custom
 
 
+def _known(block: Block, kind: type[KindT], *reader: object) -> KindT | None:
+    """What the block was read as before by the same reader, if that was of this kind: nothing else need be judged."""
+    known = block.known
+    if len(known) > 1 and known[1:] == reader and isinstance(known[0], kind):
+        return known[0]
+    return None
+
+
+def _remember(block: Block, read: KindT, *reader: object) -> KindT:
+    if block.size <= REMEMBERED_SIZE:
+        block.known = (read, *reader)  # type: ignore[misc]
+    return read
+
+
 # --- what a server reads ---------------------------------------------------------------------------------------------
 
 
@@ -224,6 +240,8 @@ class Refusal:
 
 def read_request(block: Block, config: ServerConfig, *, full: Limit | None) -> Request | Refusal:
     """Judges a request in the order of HDR-14; the first fault wins. ``full``: why there is no room for one more."""
+    if full is None and (known := _known(block, Request, config)) is not None:
+        return known
     own, varying, custom = parted(block.fields)
     define = _define if block.size <= REMEMBERED_SIZE else _define.__wrapped__
     definition = define(own, config.content_subtypes, config.require_te, config.compressions)
@@ -250,7 +268,7 @@ def read_request(block: Block, config: ServerConfig, *, full: Limit | None) -> R
         return _refuse(definition, Wrong(StatusCode.DEADLINE_EXCEEDED, "the deadline had passed on arrival"))
     if definition.target is not None:
         return _refuse(definition, definition.target)
-    return Request(definition, timeout, metadata)
+    return _remember(block, Request(definition, timeout, metadata), config)
 
 
 def _refuse(definition: Definition, wrong: Wrong, limit: Limit | None = None) -> Refusal:
@@ -346,6 +364,8 @@ class BadBlock:
 
 
 def read_response(block: Block, requested_subtype: str, config: ClientConfig) -> Response | ForeignResponse | BadBlock:
+    if (known := _known(block, Response, requested_subtype, config)) is not None:
+        return known
     if block.size > config.max_header_list_size:
         return _too_large(block, config.max_header_list_size)
     own, _, custom = parted(block.fields)
@@ -354,9 +374,10 @@ def read_response(block: Block, requested_subtype: str, config: ClientConfig) ->
     if not isinstance(encoding, str):
         return encoding
     try:
-        return Response(decode_metadata(custom, config.sensitive_metadata) if custom else EMPTY, encoding)
+        metadata = decode_metadata(custom, config.sensitive_metadata) if custom else EMPTY
     except InvalidMetadataError as error:
         return BadBlock(Status(StatusCode.INTERNAL, str(error)), ErrorCode.PROTOCOL_ERROR)
+    return _remember(block, Response(metadata, encoding), requested_subtype, config)
 
 
 @lru_cache(REMEMBERED)
@@ -374,6 +395,8 @@ def _judge_response(own: tuple[Field, ...], requested_subtype: str) -> str | For
 
 def read_outcome(block: Block, config: ClientConfig) -> Outcome | BadBlock:
     """Trailers or Trailers-Only: a ``grpc-status`` counts whatever else the block says (STAT-11)."""
+    if (known := _known(block, Outcome, config)) is not None:
+        return known
     if block.size > config.max_header_list_size:
         return _too_large(block, config.max_header_list_size)
     own, varying, custom = parted(block.fields)
@@ -384,7 +407,8 @@ def read_outcome(block: Block, config: ClientConfig) -> Outcome | BadBlock:
         metadata = decode_metadata(custom, config.sensitive_metadata) if custom else EMPTY
     except InvalidMetadataError as error:
         return BadBlock(Status(StatusCode.INTERNAL, str(error)), ErrorCode.PROTOCOL_ERROR)
-    return Outcome(parse_status(codes, varying.get(b"grpc-message", b"")), metadata)
+    status = parse_status(codes, varying.get(b"grpc-message", b""))
+    return _remember(block, Outcome(status, metadata), config)
 
 
 def foreign_status(fields: Sequence[Field]) -> Status | None:

@@ -7,6 +7,7 @@ padding or stream ids stands above this boundary, nothing about messages, status
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import field
 from typing import Protocol
 
 from ..config import Limit
@@ -24,6 +25,8 @@ class Block:
 
     fields: Sequence[Field]
     size: int
+    #: What it was read as, and for whom, by the call that had it before: most blocks come again and again.
+    known: tuple[object, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def of(cls, fields: Sequence[Field]) -> Block:

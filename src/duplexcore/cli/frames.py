@@ -119,7 +119,7 @@ class FrameReader:
             yield "goes on in CONTINUATION"
             return
         try:
-            for name, value in self._headers[sender].decode(block):
+            for name, value in self._headers[sender].decode(block).block.fields:
                 yield f"{name.decode('latin-1')}: {value.decode('latin-1')}"
         except ConnectionFault as fault:
             yield f"can not be read: {fault}"

@@ -17,7 +17,7 @@ from .flow import ReceiveWindow
 from .frames import ACK, MAX_ID, Frame, FrameType, SettingId
 from .gate import FrameGate
 from .header_decoder import HeaderDecoder
-from .header_rules import Kind
+from .header_rules import HeaderList, Kind
 from .lane import Http2Lane
 from .limits import FloodGuard, PingStrikes
 from .queues import Place, SendQueues
@@ -283,13 +283,13 @@ class Http2Carrier:
             lane.call.on_end()
 
     def _on_headers(self, stream_id: int, fragment: bytes, end: bool) -> None:
-        fields = self._decoder.decode(fragment)  # always: the table must stay in step (MAL-2)
+        headers = self._decoder.decode(fragment)  # always: the table must stay in step (MAL-2)
         lane = self._lanes.get(stream_id)
         if lane is None:
             if not self._client and stream_id > self._highest_peer_id:
-                self._on_request(stream_id, fields, end)
+                self._on_request(stream_id, headers, end)
             else:
-                self._on_late_headers(stream_id, fields)
+                self._on_late_headers(stream_id, headers)
             return
         if lane.abort_code is not None:
             self._drop_frame(lane, end)
@@ -297,10 +297,10 @@ class Http2Carrier:
         if not lane.receiving:
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent HEADERS after the end of its side")
             return
-        self._hand_over(lane, fields, end, _RESPONSE)
+        self._hand_over(lane, headers, end, _RESPONSE)
 
-    def _hand_over(self, lane: Http2Lane, fields: list[tuple[bytes, bytes]], end: bool, opening: Kind) -> None:
-        kind = lane.on_headers(fields, end, opening=opening)
+    def _hand_over(self, lane: Http2Lane, headers: HeaderList, end: bool, opening: Kind) -> None:
+        kind = lane.on_headers(headers, end, opening=opening)
         if kind is None:
             return
         if end:
@@ -308,7 +308,7 @@ class Http2Carrier:
         elif kind is _RESPONSE and lane.headers_seen:
             self._core.headers(lane, kind, end=False)
 
-    def _on_request(self, stream_id: int, fields: list[tuple[bytes, bytes]], end: bool) -> None:
+    def _on_request(self, stream_id: int, headers: HeaderList, end: bool) -> None:
         if stream_id % 2 == 0:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a client opened the even stream {stream_id}")
         self._highest_peer_id = stream_id
@@ -320,14 +320,14 @@ class Http2Carrier:
         lane.call = self._owner._accept(lane)
         self._lanes[stream_id] = lane
         self._core.opened(lane)
-        self._hand_over(lane, fields, end, _REQUEST)
+        self._hand_over(lane, headers, end, _REQUEST)
         if lane.place is _READY:
             self.answer_induced(lane)  # it was refused
 
-    def _on_late_headers(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
+    def _on_late_headers(self, stream_id: int, headers: HeaderList) -> None:
         """HEADERS of a stream that is over are decoded and dropped; anything else is a new stream with an old id."""
         self._check_opened(stream_id, "HEADERS")
-        if any(name == b":method" for name, _ in fields):
+        if any(name == b":method" for name, _ in headers.block.fields):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"stream {stream_id} is opened after a higher one")
 
     def _drop_frame(self, lane: Http2Lane | None, end: bool) -> None:

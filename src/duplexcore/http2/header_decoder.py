@@ -12,6 +12,7 @@ from ..config import Config, Limit
 from ..metadata import Field, field_list_size
 from ..status import ErrorCode
 from .faults import ConnectionFault, too_much
+from .header_rules import HeaderList
 from .settings import INITIAL_TABLE_SIZE
 
 __all__: list[str] = []
@@ -37,20 +38,20 @@ class HeaderDecoder:
         self._config = config
         self._decoder = hpack.Decoder(max_header_list_size=config.hard_header_list_size)
         self._decoder.max_allowed_table_size = max(INITIAL_TABLE_SIZE, config.header_table_size)
-        self._blocks: dict[bytes, list[Field]] = {}  # what they mean, as the table stands
+        self._blocks: dict[bytes, HeaderList] = {}  # what they mean, as the table stands
 
     def settings_acked(self) -> None:
         """From here on the peer keeps to the table that we offer, also if it is smaller than the initial one."""
         self._decoder.max_allowed_table_size = self._config.header_table_size
         self._blocks.clear()
 
-    def decode(self, fragment: bytes) -> list[Field]:
-        """The fields of a whole block, not to be changed. Raises `ConnectionFault`: the tables of the two sides differ
-        from here on."""
+    def decode(self, fragment: bytes) -> HeaderList:
+        """What a whole block says; its fields are not to be changed. Raises `ConnectionFault`: the tables of the two
+        sides differ from here on."""
         return self._blocks.get(fragment) or self._read(fragment) or self._decode(fragment)
 
-    def _read(self, fragment: bytes) -> list[Field] | None:
-        """The fields of a block that is as simple as most are; None: hpack is to decode it, nothing has changed yet."""
+    def _read(self, fragment: bytes) -> HeaderList | None:
+        """As `decode`, if the block is as simple as most are; None: hpack is to do it, nothing has changed yet."""
         table = self._decoder.header_table.dynamic_entries
         fields: list[Field] = []
         at, end, looked_up = 0, len(fragment), True
@@ -76,22 +77,23 @@ class HeaderDecoder:
         except (IndexError, hpack.HPACKError):
             return None
         decoder = self._decoder
-        oversized = field_list_size(fields) > decoder.max_header_list_size
+        oversized = (size := field_list_size(fields)) > decoder.max_header_list_size
         if at != end or oversized or decoder.header_table_size > decoder.max_allowed_table_size:
             return None
+        read = HeaderList(fields, size)
         if looked_up and end <= _BLOCK_SIZE:
             if len(self._blocks) >= _BLOCKS:
                 self._blocks.clear()
-            self._blocks[fragment] = fields
-        return fields
+            self._blocks[fragment] = read
+        return read
 
-    def _decode(self, fragment: bytes) -> list[Field]:
+    def _decode(self, fragment: bytes) -> HeaderList:
         self._blocks.clear()
         if size_updates(fragment) > self._config.abuse.table_size_updates:
             text = "a header block with too many table size updates"
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, text, Limit.TABLE_SIZE_UPDATES)
         try:
-            return [(name, value) for name, value in self._decoder.decode(fragment, raw=True)]
+            fields = [(name, value) for name, value in self._decoder.decode(fragment, raw=True)]
         except hpack.OversizedHeaderListError:
             text = f"a header list above the hard limit of {self._config.hard_header_list_size} bytes"
             raise too_much(Limit.HARD_HEADER_LIST_SIZE, text) from None
@@ -99,6 +101,7 @@ class HeaderDecoder:
             text = f"a header block can not be decoded: {error}"
             limit = Limit.HEADER_TABLE_SIZE if isinstance(error, hpack.InvalidTableSizeError) else None
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, text, limit) from None
+        return HeaderList(fields, field_list_size(fields))
 
     def fingerprint_state(self) -> object:
         """What is remembered follows from the rest."""

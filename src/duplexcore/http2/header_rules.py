@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from ..call.lane import Block
 from ..metadata import Field
 
 __all__: list[str] = []
@@ -72,6 +73,25 @@ def judge(fields: Sequence[Field], kind: Kind, *, end: bool) -> Verdict:
         if status.startswith(b"1"):
             return Verdict("an interim response ends the stream" if end else "", interim=True)
     return Verdict(length=length) if length is not None else _GOOD
+
+
+class HeaderList:
+    """A decoded block: what is found out about it is kept, for when it comes again."""
+
+    __slots__ = ("_judged", "_verdict", "block")
+
+    def __init__(self, fields: Sequence[Field], size: int) -> None:
+        self.block = Block(fields, size)
+        self._judged: tuple[Kind, bool] | None = None
+        self._verdict = _GOOD
+
+    def verdict(self, kind: Kind, *, end: bool) -> Verdict:
+        """See `judge`."""
+        judged = self._judged
+        if judged is None or judged[0] is not kind or judged[1] is not end:
+            self._verdict = judge(self.block.fields, kind, end=end)
+            self._judged = kind, end
+        return self._verdict
 
 
 def _shown(text: bytes) -> str:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..call.events import Origin
-from ..call.lane import Block, CallSide
+from ..call.lane import CallSide
 from ..config import Limit
-from ..metadata import field_list_size
 from ..status import ErrorCode
 from .flow import ReceiveWindow
-from .header_rules import Kind, judge
+from .header_rules import HeaderList, Kind
 from .queues import Place
 from .tables import FRAMED, Step, StreamState
 
 if TYPE_CHECKING:
-    from ..metadata import Field
     from .carrier import Http2Carrier
 
 __all__: list[str] = []
@@ -130,10 +128,10 @@ class Http2Lane:
         self.state = following
         return following
 
-    def on_headers(self, fields: list[Field], end: bool, *, opening: Kind) -> Kind | None:
+    def on_headers(self, headers: HeaderList, end: bool, *, opening: Kind) -> Kind | None:
         """Hands a header list to the call. What it was, None when it was refused as malformed."""
         kind = _TRAILERS if self.headers_seen else opening
-        verdict = judge(fields, kind, end=end)
+        verdict = headers.verdict(kind, end=end)
         if verdict.malformed:
             self.fail(ErrorCode.PROTOCOL_ERROR, f"malformed headers: {verdict.malformed}")
             return None
@@ -146,7 +144,7 @@ class Http2Lane:
             self._content_length = verdict.length
         if end and not self._length_holds(0, end=True):
             return None
-        self.call.on_headers(Block(fields, field_list_size(fields)), end)
+        self.call.on_headers(headers.block, end)
         return kind
 
     def on_data(self, payload: bytes, flow_size: int, end: bool) -> None:
