@@ -161,6 +161,8 @@ def encode_metadata(metadata: MetadataLike, allowed: frozenset[str] = ALLOWED) -
 
     Raises `InvalidMetadataError` when a name or value can not be sent; nothing is dropped silently.
     """
+    if metadata is EMPTY or metadata == ():
+        return []
     fields: list[Field] = []
     for name, value in Metadata(metadata)._pairs:
         sent, binary = _outgoing(name, allowed)

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from duplexcore import LocalProtocolError, MessageTooLargeError, Metadata, RpcError, Status, StatusCode
+from duplexcore.metadata import EMPTY
 from duplexcore.rpc import MethodKind, Registered
 
 from .keeper import LOGGER, shown
@@ -20,7 +21,6 @@ from .tasks import is_cancelled, sole
 __all__ = ["run_handler"]
 
 OK = Status()
-NO_METADATA = Metadata()
 
 
 async def run_handler(core: ServerCore, registered: Registered) -> None:
@@ -56,7 +56,7 @@ def _finish(core: ServerCore, outcome: tuple[Status, Metadata] | None) -> None:
     engine = core.engine
     if outcome is None and core.scope is not None and core.scope.cancelled_caught:
         core.driver.tick(engine.deadline)  # its scope may be ahead of the engine's timer by a moment
-    status, metadata = outcome or (Status(StatusCode.UNAVAILABLE, "the server is shutting down"), NO_METADATA)
+    status, metadata = outcome or (Status(StatusCode.UNAVAILABLE, "the server is shutting down"), EMPTY)
     try:
         engine.finish(status, metadata)
     except LocalProtocolError as error:
@@ -68,7 +68,7 @@ def _judge(core: ServerCore, error: BaseException) -> tuple[Status, Metadata]:
     """The status that an exception of the handler means (D-25)."""
     if core.engine.ended is not None:
         LOGGER.debug("%s: after its end: %r", shown(core.engine.method), error)
-        return OK, NO_METADATA
+        return OK, EMPTY
     if isinstance(error, RpcError) and not error.status.ok:
         return error.status, core.trailing_metadata + _sendable(core, error.trailing_metadata)
     if isinstance(error, MessageTooLargeError):

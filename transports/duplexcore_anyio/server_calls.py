@@ -10,7 +10,7 @@ import anyio.lowlevel
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from duplexcore import LocalProtocolError, Metadata, MetadataLike, RpcError, ServerCall, StatusCode
-from duplexcore.metadata import ALLOWED_ON_SERVERS, InvalidMetadataError, encode_metadata
+from duplexcore.metadata import ALLOWED_ON_SERVERS, EMPTY, InvalidMetadataError, encode_metadata
 from duplexcore.rpc import Method
 
 from .core import CallCore
@@ -35,7 +35,7 @@ class ServerCore(CallCore[ServerCall]):
         self.shutting_down = shutting_down
         #: Cancelled when the call ends before its handler; made with its task.
         self.scope: anyio.CancelScope | None = None
-        self.trailing_metadata = Metadata()
+        self.trailing_metadata = EMPTY
 
     def on_end(self) -> None:
         if self.scope is not None and not self.left:

@@ -170,6 +170,8 @@ class Inbox:
     def expect_one(self, second: Fault) -> Fault | None:
         """From here on one message is delivered, at `complete`; ``second`` is what one more means, also now."""
         self._second = second
+        if self._first is None:
+            return None
         items = [item for item in self.waiting if isinstance(item, _ITEMS)]
         self._first = self._rest = None
         if sum(map(_count, items)) > 1:

@@ -164,7 +164,7 @@ class ServerCall(Call):
         following = self._may_say(_FINISH)
         trailers = EMPTY
         custom: Sequence[Field] = ()
-        if trailing_metadata != ():
+        if trailing_metadata is not EMPTY and trailing_metadata != ():
             trailers = Metadata(trailing_metadata).redacting(self.config.sensitive_metadata)
             custom = _encode(trailers)
         if self._finished:

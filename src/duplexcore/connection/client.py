@@ -70,10 +70,10 @@ class ClientConnection(Connection[ClientCall]):
         """
         if not _METHOD.fullmatch(method):
             raise LocalProtocolError(f"method {method!r} is not of the form '/package.Service/Method'")
-        if not _SUBTYPE.fullmatch(content_subtype):
+        if content_subtype and not _SUBTYPE.fullmatch(content_subtype):
             raise LocalProtocolError(f"content_subtype {content_subtype!r}: use a-z, 0-9, '.', '-' and '_'")
         coding = self.config.compression if compression is None else compression
-        if coding not in (None, "identity", *self.config.compressions):
+        if coding is not None and coding not in ("identity", *self.config.compressions):
             raise LocalProtocolError(
                 f"compression {coding!r} is not one of the configuration's {self.config.compressions}"
             )
