@@ -27,10 +27,8 @@ from .tap import Tap
 
 __all__: list[str] = []
 
-#: A DATA frame is never longer while other calls have something to send: they take turns (FLOW-11).
+#: A DATA frame is never longer, whatever the peer would take: the calls take turns (FLOW-11).
 MAX_DATA = 16_384
-#: Nor is that of a call alone, whatever the peer would take: it may not be alone for long.
-MAX_ALONE = 65_536
 NO_LIMIT = 2**32
 #: A client opens no stream above this id: what is left of the ids is never needed (CONN-9).
 LAST_OPENED = MAX_ID // 4 * 3
@@ -499,8 +497,7 @@ class Http2Carrier:
             return
         core = self._core
         stream_room, connection_room = core.stream_window(lane), core.connection_window
-        longest = MAX_DATA if self._queues.servable(window=True) else MAX_ALONE
-        room = min(stream_room, connection_room, core.max_frame_size, longest)
+        room = min(stream_room, connection_room, core.max_frame_size, MAX_DATA)
         output = lane.call.pull(room, now)
         if output is None:
             if stream_room <= 0:

@@ -140,8 +140,7 @@ class FrameGate:
         if len(buffer) < HEADER_SIZE + length:
             return at
         _, _, type_, flags, stream_id = HEAD.unpack_from(buffer)
-        with memoryview(buffer) as whole:
-            payload = bytes(whole[HEADER_SIZE:])
+        payload = bytes(buffer[HEADER_SIZE:])
         buffer.clear()
         self._frame(type_, flags, stream_id & MAX_ID, payload, now)
         if self._block is None:

@@ -28,11 +28,10 @@ DEFAULT_WINDOW = 65_535
 class Judge:
     """An h2 connection in the place of the other side: it hears a side's frames, and says nothing but what it must."""
 
-    def __init__(self, *, client: bool, longest: int) -> None:
+    def __init__(self, *, client: bool) -> None:
         self._client = client
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=client))
         self._h2.initiate_connection()
-        self._h2.max_inbound_frame_size = longest
         # Windows are not its subject (P17 is).
         self._h2.increment_flow_control_window(MOST - DEFAULT_WINDOW)
         self._opened: set[int] = set()
@@ -74,11 +73,7 @@ class P16(Property):
     number = "P16"
 
     def begin(self) -> None:
-        client, server = self.sim.client, self.sim.server
-        self._judges = {
-            client: Judge(client=False, longest=server.engine.config.max_frame_size),
-            server: Judge(client=True, longest=client.engine.config.max_frame_size),
-        }
+        self._judges = {self.sim.client: Judge(client=False), self.sim.server: Judge(client=True)}
 
     def on_framed(self, side: Side, frame: Frame) -> None:
         try:
