@@ -151,11 +151,6 @@ class MessageDecoder:
         if self._length is None:
             self.buffered = len(self._prefix)
 
-    @property
-    def announced(self) -> int:
-        """Bytes of the unfinished message when it is whole, as far as its prefix has come."""
-        return self.buffered if self._length is None else PREFIX + self._length
-
     def drop(self) -> None:
         """Nothing more comes: what came of an unfinished message is forgotten."""
         self._prefix, self._parts, self._length, self.buffered = b"", [], None, 0

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
-#: By how much credit for an unfinished message is ahead of what has come of it: bytes.
-AHEAD: Final = 1024 * 1024
 _ITEMS: Final = (Run, bytes, Unpacked)  # as `Item`, which is slower to test for
 
 
@@ -283,9 +281,8 @@ class Inbox:
 
     def _advance_unfinished(self) -> None:
         """A reader waits for a message that may be larger than the window, or it is the only one: its bytes are
-        credited before they are taken, up to the message limit, which the decoder has checked (FLOW-4); and before
-        they come, so that the peer need not wait for credit again and again."""
-        owed = min(self.decoder.announced, self.decoder.buffered + AHEAD) - self._early
+        credited as they come, up to the message limit, which the decoder has checked (FLOW-4)."""
+        owed = self.decoder.buffered - self._early
         if owed > 0:
             self._early += owed
             self._lane.advance(owed)

@@ -67,8 +67,8 @@ class Lane(Protocol):
         """The application took ``size`` bytes: the peer may send as many more."""
 
     def advance(self, size: int) -> None:
-        """The same, before they are taken, and perhaps before they have come: of a message that may be larger than the
-        window, and must come whole. The lane may put it off while it has advanced too much (SEC-11)."""
+        """The same, before they are taken: of a message that may be larger than the window, and must come whole. The
+        lane may put it off while it has advanced too much (SEC-11)."""
 
     def settle(self) -> None:
         """The message that had advances is taken, or no one will take it."""

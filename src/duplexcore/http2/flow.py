@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from .frames import MAX_ID
-
 __all__: list[str] = []
 
 
 class ReceiveWindow:
     """One window, of a stream or of the connection. Bytes are given back a quarter of the window at a time (FLOW-3).
 
-    ``available + in the buffers + owed == size + advanced`` at every moment, where what was advanced is credit for bytes
-    that nobody has taken yet.
+    ``available + in the buffers + owed == size`` at every moment.
     """
 
     __slots__ = ("available", "owed", "size")
@@ -29,9 +26,9 @@ class ReceiveWindow:
         return self.available >= 0
 
     def consumed(self, size: int) -> int:
-        """The increment to announce now, or 0: it would be too small, or the window above what it can be (FLOW-7)."""
+        """The increment to announce now, or 0."""
         self.owed += size
-        if self.owed * 4 < self.size or self.available + self.owed > MAX_ID:
+        if self.owed * 4 < self.size:
             return 0
         increment, self.owed = self.owed, 0
         self.available += increment
