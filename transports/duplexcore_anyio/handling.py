@@ -28,6 +28,8 @@ async def run_handler(core: ServerCore, registered: Registered) -> None:
     engine = core.engine
     outcome: tuple[Status, Metadata] | None = None
     try:
+        if engine.deadline is not None and anyio.current_time() >= engine.deadline:
+            core.driver.tick(engine.deadline)  # it passed before the handler could run (DEAD-5)
         with anyio.CancelScope(deadline=math.inf if engine.deadline is None else engine.deadline) as core.scope:
             if engine.ended is not None:  # before the task ran
                 core.scope.cancel()
