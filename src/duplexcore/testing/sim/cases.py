@@ -233,6 +233,11 @@ def hash_of(tape: Tape) -> int:
     return value
 
 
+def _race(content: dict[str, Any]) -> Race:
+    first, second = content.get("labels", ("", ""))
+    return Race(content["first"], content["second"], content["told"], (first, second))
+
+
 def _typed(content: dict[str, Any]) -> dict[str, Any]:
     """What JSON has made lists and objects of. Raises KeyError, TypeError and ValueError for what is something else."""
     tape = tuple(content["tape"])
@@ -244,7 +249,7 @@ def _typed(content: dict[str, Any]) -> dict[str, Any]:
         "tape": tape,
         "choices": rows("choices"),
         "clocks": rows("clocks"),
-        "race": None if race is None else Race(**race | {"labels": tuple(race.get("labels", ("", "")))}),
+        "race": None if race is None else _race(race),
         "events": [
             Events(
                 one["side"],

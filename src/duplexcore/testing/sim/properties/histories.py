@@ -115,7 +115,7 @@ def heard(call: CallModel, entry: Heard) -> CallModel:
         if call.sides[role].ended is None:
             raise ModelViolation("P4", "the call goes on")
         return call
-    while (due := next_event(call.sides[role])) in SILENT and due is not event:
+    while isinstance(due := next_event(call.sides[role]), Event) and due in SILENT and due is not event:
         call = call.takes(role, due)
     if isinstance(event, StatusCode):
         ended = call.sides[role].ended

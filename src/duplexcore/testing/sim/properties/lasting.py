@@ -53,8 +53,8 @@ class P20(Property):
     def on_calm(self) -> None:
         waiting = [app for app in self.sim.clients if app.call is not None and _waits(app)]
         for app in self.sim.apps():
-            behind = len(waiting) >= self.sim.scenario.server.max_concurrent_calls and app.call is not None
-            no_place = behind and isinstance(app, ClientApp) and app.call.is_waiting
+            behind = len(waiting) >= self.sim.scenario.server.max_concurrent_calls
+            no_place = behind and isinstance(app, ClientApp) and app.call is not None and app.call.is_waiting
             if app.call is not None and app.ended is None and not _waits(app) and not no_place:
                 self.fail(f"{app} is stuck: {app.call}, {len(app.accepted)} messages said, {len(app.events)} heard")
 

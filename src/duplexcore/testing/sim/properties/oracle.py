@@ -26,7 +26,7 @@ from .base import Property, PropertyError
 
 __all__ = ["Oracle"]
 
-DATA, HEADERS, RST, GOAWAY, CONTINUATION = 0, 1, 3, 7, 9
+DATA, HEADERS, GOAWAY, CONTINUATION = 0, 1, 7, 9
 ES, END_HEADERS, PADDED = 0x1, 0x4, 0x8
 PREFIX = 5
 MAX_ID = 2**31 - 1
@@ -157,7 +157,7 @@ class Oracle(Property):
                     self._move(side, index, _uncovered)
                 elif self._full():
                     self._move(side, index, _refused)
-            if frame.type == RST:
+            if type(item) is say.Reset:
                 item = say.Reset(item.code, overdue=self._overdue(side, index))
             self._move(side, index, lambda at: hears(at, item))
 
