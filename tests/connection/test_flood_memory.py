@@ -8,7 +8,7 @@ from scripts import limits
 from tests.support.floods import FLOODS, KIB, SLACK, Flood, measure
 
 #: In frames; `scripts/limits.py` measures longer ones for the page.
-COUNTS = [100, 400]
+COUNTS = [60, 240]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from .wires import Frame, Wire
 __all__ = ["Race", "find_race"]
 
 #: The most runs that a search takes.
-BUDGET = 600
+BUDGET = 250
 
 #: Choices that say who acts; all others are made by who does.
 WHO = ("step", "task", "rest")
