@@ -551,7 +551,7 @@ async def test_a_tight_loop_lets_others_have_their_turn() -> None:
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(other)
-        for _ in range(8 * TURN):
+        for _ in range(16 * TURN):
             await call.send(b"")
         assert turns > 5
         tasks.cancel_scope.cancel()
