@@ -110,10 +110,11 @@ def test_a_server_that_goes_away_is_started_again_for_the_next_client() -> None:
     server = scripted(
         "mortal",
         server="""
-import socket
+import os, socket
 listener = socket.create_server(('127.0.0.1', 0))
 print('listening on 127.0.0.1:%d' % listener.getsockname()[1], flush=True)
-listener.accept()
+held = listener.accept()
+os._exit(0)  # the connection ends with the process, not a while before it
 """,
     )
     ask = """
