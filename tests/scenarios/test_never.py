@@ -145,6 +145,8 @@ async def flood_or_echo(call: DuplexServerCall[bytes, bytes]) -> None:
 
 async def test_calls_that_were_left_leave_nothing(where: Where) -> None:
     """Read or unread, ended or not: no stream, no object, no window. A call after them has all the room there is."""
+    gc.collect()
+    others = sum(type(one) is ClientCall for one in gc.get_objects())  # of tests before, which something may hold
     async with wired(routed(flood_or_echo), where) as channel:
         references = []
         for index in range(300):
@@ -154,7 +156,7 @@ async def test_calls_that_were_left_leave_nothing(where: Where) -> None:
         await anyio.wait_all_tasks_blocked()
         gc.collect()
         assert [reference() for reference in references if reference() is not None] == []
-        assert sum(type(one) is ClientCall for one in gc.get_objects()) == 0
+        assert sum(type(one) is ClientCall for one in gc.get_objects()) <= others
         async with channel.duplex(TALK) as call, call.exchange([bytes(3_000_000)]) as replies:
             assert await drain(replies) == [bytes(3_000_000)]
 
