@@ -225,7 +225,7 @@ async def test_the_last_words_of_a_peer_that_has_reset_the_connection(backend: s
             await anyio.wait_all_tasks_blocked()
             go.set()
             assert gone.wait(10)  # nothing is read meanwhile: the loop waits, too
-            time.sleep(0.05)
+            time.sleep(0.05)  # the kernel's, to bring the reset, while the loop stands still and can not read
             await call.send(b"into the void")
             status = await call.wait_closed()
             assert status.code is StatusCode.OK
