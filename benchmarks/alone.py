@@ -19,6 +19,13 @@ __all__ = ["command"]
 
 #: Of each timing, and times that each of two revisions is measured.
 SECONDS, ROUNDS = 1.0, 5
+SECONDS_EACH = click.option(
+    "--seconds",
+    type=click.FloatRange(0.01),
+    default=SECONDS,
+    metavar="S",
+    help=f"Of each timing. Default: {SECONDS:g}.",
+)
 MOST = click.option(
     "--most",
     type=click.IntRange(1),
@@ -29,13 +36,7 @@ MOST = click.option(
 
 
 @command.command("engine")
-@click.option(
-    "--seconds",
-    type=click.FloatRange(0.01),
-    default=SECONDS,
-    metavar="S",
-    help=f"Of each timing. Default: {SECONDS:g}.",
-)
+@SECONDS_EACH
 @MOST
 @click.option("--json", "json_file", type=FILE, help="Write the figures there, for `compare`.")
 def engine_command(seconds: float, most: int, json_file: Path | None) -> None:
@@ -56,13 +57,7 @@ def _engine(seconds: float, most: int) -> Measured:
 @command.command("compare")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B", default=".")
-@click.option(
-    "--seconds",
-    type=click.FloatRange(0.01),
-    default=SECONDS,
-    metavar="S",
-    help=f"Of each timing. Default: {SECONDS:g}.",
-)
+@SECONDS_EACH
 @click.option(
     "--rounds",
     type=click.IntRange(1),

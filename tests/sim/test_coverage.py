@@ -12,7 +12,7 @@ from duplexcore.testing.sim.coverage_cells import TABLES, Cell, counted
 from duplexcore.testing.sim.coverage_marks import MARKS
 from duplexcore.testing.sim.coverage_orders import Orders, Race, races
 from duplexcore.testing.sim.explorer import explore
-from duplexcore.testing.sim.explorer_halves import Bounds, Feature
+from duplexcore.testing.sim.explorer_bounds import Bounds, Feature
 from duplexcore.testing.sim.scripts import CallScript
 from duplexcore.testing.sim.simulation import Scenario, Simulation
 

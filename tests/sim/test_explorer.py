@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from duplexcore.testing.sim.explorer import ExplorationError, Explorer, explore
-from duplexcore.testing.sim.explorer_halves import Bounds, Feature, Half, Input, inputs, restored, snapshot, step
+from duplexcore.testing.sim.explorer_bounds import Bounds, Feature
+from duplexcore.testing.sim.explorer_halves import Half, Input, inputs, step
+from duplexcore.testing.sim.explorer_snapshots import restored, snapshot
 from duplexcore.testing.sim.explorer_worlds import PINNED
 from duplexcore.testing.sim.properties import PropertyError
 

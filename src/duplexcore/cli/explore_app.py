@@ -61,7 +61,7 @@ def explore(
     Exit codes: 0 complete, 1 a property does not hold, 2 wrong use, 3 something is left to explore.
     """
     from duplexcore.testing.sim.explorer import ExplorationError, Explorer
-    from duplexcore.testing.sim.explorer_halves import Bounds, Feature
+    from duplexcore.testing.sim.explorer_bounds import Bounds, Feature
     from duplexcore.testing.sim.properties import PropertyError
 
     if (shard[1] > 1) != (exchange is not None):

@@ -2,44 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import (
-    any_pb2,
-    api_pb2,
-    descriptor_pb2,
-    descriptor_pool,
-    duration_pb2,
-    empty_pb2,
-    field_mask_pb2,
-    source_context_pb2,
-    struct_pb2,
-    timestamp_pb2,
-    type_pb2,
-    wrappers_pb2,
-)
+from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import DecodeError
 
 __all__ = ["DescribedMethod", "DescriptorError", "methods_of", "methods_of_file"]
 
-_MODULES: tuple[Any, ...] = (
-    any_pb2,
-    api_pb2,
-    descriptor_pb2,
-    duration_pb2,
-    empty_pb2,
-    field_mask_pb2,
-    source_context_pb2,
-    struct_pb2,
-    timestamp_pb2,
-    type_pb2,
-    wrappers_pb2,
+_MODULES = (
+    "any",
+    "api",
+    "descriptor",
+    "duration",
+    "empty",
+    "field_mask",
+    "source_context",
+    "struct",
+    "timestamp",
+    "type",
+    "wrappers",
 )
+
+
+def _everybodys() -> dict[str, bytes]:
+    files = [importlib.import_module(f"google.protobuf.{name}_pb2").DESCRIPTOR for name in _MODULES]
+    return {file.name: file.serialized_pb for file in files}
+
+
 #: Files that everybody who has protobuf has, by name; others do not always send them along.
-EVERYBODYS: dict[str, bytes] = {one.DESCRIPTOR.name: one.DESCRIPTOR.serialized_pb for one in _MODULES}
+EVERYBODYS: dict[str, bytes] = _everybodys()
 
 
 class DescriptorError(Exception):

@@ -26,7 +26,9 @@ from duplexcore.testing.model import side as model
 from duplexcore.testing.model.race_table import allowed
 
 from . import explorer_halves as halves
-from .explorer_halves import CLIENT, SERVER, Bounds, Half, Input, Item
+from .explorer_bounds import Bounds
+from .explorer_halves import CLIENT, SERVER, Half, Input, Item
+from .explorer_snapshots import restored, snapshot
 from .properties.base import PropertyError
 from .properties.oracle import terminal
 from .wires import wire_bytes
@@ -259,7 +261,7 @@ class Explorer:
 
     def half(self, number: int) -> Half:
         """A copy of a half."""
-        return halves.restored(self._blobs[number])
+        return restored(self._blobs[number])
 
     def key(self, number: int) -> bytes:
         """What a half is compared by: the same in every exploration."""
@@ -360,7 +362,7 @@ class Explorer:
             number = self._ids[key] = len(self._blobs)
             if number > MASK:
                 raise ExplorationError(f"more than {MASK:,} states of a side: the world is too large to be explored")
-            self._add(key, halves.snapshot(half), half)
+            self._add(key, snapshot(half), half)
         return number
 
     def _add(self, key: bytes, blob: bytes, half: Half) -> None:
@@ -435,7 +437,7 @@ class Explorer:
         for number, (key, blob) in blobs.items():
             if key not in self._ids:
                 self._ids[key] = len(self._blobs)
-                self._add(key, blob, halves.restored(blob))
+                self._add(key, blob, restored(blob))
             numbers[number] = self._ids[key]
         frames = {number: self._item(item) for number, item in items.items()}
         lines = {number: self._wire(tuple(frames[one] for one in wire)) for number, wire in wires.items()}

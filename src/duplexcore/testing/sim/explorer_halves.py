@@ -7,19 +7,14 @@ part of.
 
 from __future__ import annotations
 
-import io
-import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
-from enum import Flag, auto
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import hpack
 
 from duplexcore import (
     CallEnded,
-    ClientConfig,
     ClientConnection,
     HalfClosed,
     InitialMetadata,
@@ -27,20 +22,19 @@ from duplexcore import (
     Message,
     Metadata,
     Origin,
-    ServerConfig,
     ServerConnection,
     Status,
     StatusCode,
 )
-from duplexcore.config import Http2
 from duplexcore.connection import CallReadable, CallStarted, ConnectionClosed, TimerKind
 from duplexcore.fingerprint import fingerprint
 from duplexcore.testing.model import side as model
 from duplexcore.testing.model import vocabulary as say
 from duplexcore.testing.model.call import does, frames, hears
 
-from .configurations import with_window
+from .explorer_bounds import Bounds, Feature
 from .explorer_keys import key_of
+from .explorer_snapshots import client_config, server_config
 from .pairs import introduced
 from .properties.base import PropertyError
 from .properties.flow import Ledger
@@ -52,16 +46,12 @@ from .wires import Frame, frames_of, wire_bytes
 __all__ = [
     "CLIENT",
     "SERVER",
-    "Bounds",
-    "Feature",
     "Half",
     "Input",
     "Item",
     "Outcome",
     "begin",
     "inputs",
-    "restored",
-    "snapshot",
     "step",
 ]
 
@@ -79,51 +69,6 @@ DONE: Final = 99
 #: Of a status that only a server's application gives.
 SAID: Final = Status(StatusCode.DATA_LOSS, "said")
 TRAILING: Final = {"left": "1"}
-
-
-class Feature(Flag):
-    """What may happen besides messages, half-close and status."""
-
-    CANCELS = auto()
-    DEADLINES = auto()
-    ABORTS = auto()
-    GOAWAY = auto()
-    SHUTDOWN = auto()
-    LOSS = auto()
-    READS = auto()
-    CUTS = auto()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """How large the world is. Raises ValueError for one that can not be.
-
-    ``requests`` and ``responses``: messages each way, of three bytes; ``window``: how many of them a stream's window
-    takes. ``features``: what else may happen: a client cancels (CANCELS), the call has a deadline on both clocks
-    (DEADLINES), a server aborts (ABORTS), shuts down (GOAWAY), the client does (SHUTDOWN), either side loses the
-    transport, with all that is on its way (LOSS), applications
-    take one event at a time and at any time (READS; else all, at once), the window is too small by some bytes for the
-    last message that it should take, which comes in two frames (CUTS). ``whole``: engines are compared by everything
-    in them, not by what can still matter. ``every_step``: also steps that nobody can tell apart from such as come
-    earlier are taken one by one; see `_hurry`. ``http2``: which HTTP/2 is below; every one gives the same states.
-    """
-
-    requests: int = 1
-    responses: int = 1
-    window: int = 1
-    features: Feature = ~Feature(0)
-    whole: bool = False
-    every_step: bool = False
-    http2: Http2 = "h2"
-
-    def __post_init__(self) -> None:
-        for name, least in (("requests", 0), ("responses", 0), ("window", 1)):
-            if not least <= getattr(self, name) <= 8:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be from {least} to 8")
-
-    def __str__(self) -> str:
-        extra = " ".join(one.name.lower() for one in self.features if one.name)
-        return f"({self.requests},{self.responses},{self.window}){' ' + extra if extra else ''}"
 
 
 class Item(NamedTuple):
@@ -256,7 +201,7 @@ def begin(bounds: Bounds) -> tuple[Half, Half]:
     """Both sides after the handshake: a call can be started."""
     room = bounds.window * ON_WIRE - (CUT if Feature.CUTS in bounds.features else 0)
     client, server, handshake = introduced(
-        _client_config(room, bounds.http2), _server_config(room, bounds.http2), (0.0, 0.0)
+        client_config(room, bounds.http2), server_config(room, bounds.http2), (0.0, 0.0)
     )
 
     halves = Half(CLIENT, client, bounds), Half(SERVER, server, bounds)
@@ -574,60 +519,3 @@ def _take(half: Half) -> None:
         assert isinstance(event, (Message, HalfClosed, InitialMetadata))
         heard = EVENTS[type(event)]
     half.move(lambda side: model.took(side, heard))
-
-
-# --- snapshots ------------------------------------------------------------------------------------------------------
-
-
-def snapshot(half: Half) -> bytes:
-    """All of a half but what never changes, its bounds and its configuration: these are made again from numbers."""
-    buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer)
-    pickler.dispatch_table = _UNCHANGING
-    pickler.dump(half)
-    return buffer.getvalue()
-
-
-def restored(blob: bytes) -> Half:
-    """A half that shares nothing that changes with the one that `snapshot` was given."""
-    half: Half = pickle.loads(blob)  # noqa: S301 - our own bytes
-    return half
-
-
-#: What pickle makes an object of: a function, and what it is called with.
-Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
-
-
-@lru_cache
-def _client_config(room: int, http2: Http2) -> ClientConfig:
-    return with_window(ClientConfig(http2=http2), room)
-
-
-@lru_cache
-def _server_config(room: int, http2: Http2) -> ServerConfig:
-    return with_window(ServerConfig(http2=http2), room)
-
-
-@lru_cache
-def _bounds(fields: tuple[tuple[str, Any], ...], features: int) -> Bounds:
-    return Bounds(**dict(fields), features=Feature(features))
-
-
-def _of_client(config: ClientConfig) -> Reduced:
-    return _client_config, (config.stream_window, config.http2)
-
-
-def _of_server(config: ServerConfig) -> Reduced:
-    return _server_config, (config.stream_window, config.http2)
-
-
-def _of_bounds(one: Bounds) -> Reduced:
-    return _bounds, (tuple((name, getattr(one, name)) for name in _PLAIN), one.features.value)
-
-
-_PLAIN: Final = tuple(field.name for field in fields(Bounds) if field.name != "features")
-_UNCHANGING: Final[dict[type, Callable[[Any], Reduced]]] = {
-    ClientConfig: _of_client,
-    ServerConfig: _of_server,
-    Bounds: _of_bounds,
-}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from .explorer_halves import Bounds, Feature
+from .explorer_bounds import Bounds, Feature
 
 __all__ = ["PINNED", "World"]
 
