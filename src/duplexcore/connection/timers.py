@@ -68,9 +68,13 @@ class Timers:
 
     def next(self) -> tuple[float, TimerKind] | None:
         """When, and why."""
-        while self._heap and not self._is_current(self._heap[0]):
-            heapq.heappop(self._heap)
-        return (self._heap[0][0], self._heap[0][2]) if self._heap else None
+        heap, due = self._heap, self._due
+        while heap:
+            when, serial, kind, target = heap[0]
+            if due.get((kind, target)) == (when, serial):
+                return when, kind
+            heapq.heappop(heap)
+        return None
 
     def pop_due(self, now: float) -> tuple[TimerKind, Any] | None:
         following = self.next()

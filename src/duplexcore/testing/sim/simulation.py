@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from duplexcore import ClientConfig, ServerCall, ServerConfig
@@ -23,7 +23,7 @@ from .pairs import introduced
 from .scripts import CallScript
 from .sides import Clock, JoinedSide, Side
 from .steps import Actor, StepKind, dullness
-from .watching import HOOKS, Watcher
+from .watching import Watcher, heard
 from .wires import Frame, Wire
 
 __all__ = ["Scenario", "Simulation"]
@@ -64,10 +64,9 @@ class Simulation:
         self.scenario = scenario
         self.client: Side
         self.server: Side
-        self._hooks: dict[str, list[Callable[..., None]]] = {name: [] for name in HOOKS}
-        for watcher in watchers:
-            for name in _overridden(type(watcher)):  # type: ignore[arg-type]
-                self._hooks[name].append(getattr(watcher, name))
+        self._watchers = watchers
+        self._heard = heard(tuple(type(watcher) for watcher in watchers))
+        self._hooks = {hook: self._bound(hook, who) for hook, who in self._heard.by_hook.items()}
         self._chooser = chooser
         handshake = self._introduce(scenario, chooser)
         whole = scenario.whole_frames
@@ -76,6 +75,7 @@ class Simulation:
         self.client.wire, self.server.wire = self.up, self.down
         self.clocks = (Clock(self.client), Clock(self.server))
         self._listen()
+        self._on_event, self._on_command = self._tie("on_event"), self._tie("on_command")
         self.clients = [ClientApp(self.client, index, script) for index, script in enumerate(scenario.calls)]
         self.servers: dict[int, ServerApp] = {}
         #: Who may still act, in the dull order: of those that are ready the first is option 0.
@@ -102,10 +102,10 @@ class Simulation:
             watcher.sim = self
             watcher.begin()
         for of_client, frame in handshake:
-            own, other = (self.client, self.server) if of_client else (self.server, self.client)
-            for name, side in (("on_framed", own), ("on_arrived", other)):
-                for hook in self._hooks[name]:
-                    hook(side, frame)
+            wire = self.up if of_client else self.down
+            for hear in (wire.on_framed, wire.on_arrived):
+                if hear is not None:
+                    hear(frame)
 
     def _introduce(self, scenario: Scenario, chooser: Chooser) -> list[tuple[bool, Frame]]:
         """Makes the sides; the frames of their handshake, True: of the client."""
@@ -128,8 +128,8 @@ class Simulation:
             (self.client, self.up, self.down, self.clocks[0]),
             (self.server, self.down, self.up, self.clocks[1]),
         ):
-            outward.on_framed = self._tie("on_framed", side)
-            inward.on_arrived = self._tie("on_arrived", side)
+            outward.on_framed = self._tie_frames("on_framed", side)
+            inward.on_arrived = self._tie_frames("on_arrived", side)
             side.on_bytes = self._tie("on_bytes", side)
             side.on_lost = self._tie("on_lost", side)
             side.on_ended = self._tie("on_ended")
@@ -149,9 +149,26 @@ class Simulation:
 
         return call
 
+    def _tie_frames(self, hook: str, side: Side) -> Callable[[Frame], None] | None:
+        """For those who have something to do with the type of the frame."""
+        if not self._hooks[hook]:
+            return None
+        heard, called = self._heard.by_type[hook], dict[int, list[Callable[..., None]]]()
+
+        def call(frame: Frame) -> None:
+            if (who := called.get(frame.type)) is None:
+                who = called[frame.type] = self._bound(hook, heard[frame.type])
+            for one in who:
+                one(side, frame)
+
+        return call
+
+    def _bound(self, hook: str, who: Sequence[int]) -> list[Callable[..., None]]:
+        return [getattr(self._watchers[at], hook) for at in who]
+
     def _hear(self, app: App) -> None:
-        app.on_event = self._tie("on_event") or app.on_event
-        app.on_command = self._tie("on_command") or app.on_command
+        app.on_event = self._on_event or app.on_event
+        app.on_command = self._on_command or app.on_command
 
     def _on_call(self, call: ServerCall) -> None:
         index = int(call.method.rpartition("/")[2])
@@ -246,9 +263,3 @@ class Simulation:
             (app.ended, other.ended if (other := self.servers.get(index)) is not None else None)
             for index, app in enumerate(self.clients)
         ]
-
-
-@lru_cache(maxsize=256)
-def _overridden(kind: type[Watcher]) -> Sequence[str]:
-    """The hooks that watchers of a class want to hear of."""
-    return tuple(name for name in HOOKS if getattr(kind, name) is not getattr(Watcher, name))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from .wires import Frame
+from .wires import PREFACE_TYPE, Frame
 
 if TYPE_CHECKING:
     from duplexcore.connection import TimerKind
@@ -13,13 +15,15 @@ if TYPE_CHECKING:
     from .sides import Side
     from .simulation import Simulation
 
-__all__ = ["HOOKS", "Watcher"]
+__all__ = ["Watcher", "heard"]
 
 
 class Watcher:
     """Hears of everything; does nothing. Override what is of interest: only what is overridden is called."""
 
     sim: Simulation
+    #: The types of the frames that it is told of; None: all.
+    frame_types: ClassVar[Collection[int] | None] = None
 
     def begin(self) -> None:
         """``sim`` is set, the handshake is over, nothing else has happened."""
@@ -80,3 +84,31 @@ HOOKS = (
     "on_calm",
     "on_rest",
 )
+#: The hooks that hear of frames, and the types that there are.
+OF_FRAMES = ("on_framed", "on_arrived")
+TYPES = (*range(256), PREFACE_TYPE)
+
+
+class Heard(NamedTuple):
+    """Which of a run's watchers hear of what, by their place: of each hook; of its frames, by their type, too."""
+
+    by_hook: Mapping[str, Sequence[int]]
+    by_type: Mapping[str, Mapping[int, Sequence[int]]]
+
+
+@lru_cache(maxsize=256)
+def heard(kinds: Sequence[type[Watcher]]) -> Heard:
+    """Watchers hear of a hook that their class overrides, and of frames of the types that it names."""
+    by_hook = {
+        hook: [at for at, kind in enumerate(kinds) if getattr(kind, hook) is not getattr(Watcher, hook)]
+        for hook in HOOKS
+    }
+    by_type = {
+        hook: {number: [at for at in by_hook[hook] if _wants(kinds[at], number)] for number in TYPES}
+        for hook in OF_FRAMES
+    }
+    return Heard(by_hook, by_type)
+
+
+def _wants(kind: type[Watcher], frame_type: int) -> bool:
+    return kind.frame_types is None or frame_type in kind.frame_types

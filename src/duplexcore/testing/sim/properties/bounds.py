@@ -32,6 +32,7 @@ class P18(Property):
     have made larger (FLOW-4)."""
 
     number = "P18"
+    frame_types = (DATA, SETTINGS, WINDOW_UPDATE)
 
     def begin(self) -> None:
         sides = (self.sim.client, self.sim.server)
@@ -102,6 +103,7 @@ class P22(Property):
     """A call is blocked exactly while what was accepted and not framed reaches the high-water mark."""
 
     number = "P22"
+    frame_types = (DATA,)
 
     def begin(self) -> None:
         self._framed: dict[tuple[Side, int], int] = {}
@@ -130,6 +132,7 @@ class P23(Property):
     """What a side keeps of a call's messages is at most its window, and one message up to the size limit."""
 
     number = "P23"
+    frame_types = (DATA,)
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
         if frame.type != DATA:
@@ -163,6 +166,7 @@ class P25(Property):
     """Of k senders that have data and credit none waits for more than k frames of others."""
 
     number = "P25"
+    frame_types = (DATA, SETTINGS, WINDOW_UPDATE)
 
     def begin(self) -> None:
         self._ledgers = {self.sim.client: Ledger(), self.sim.server: Ledger()}

@@ -31,6 +31,7 @@ class P9(Streams):
     nothing."""
 
     number = "P9"
+    frame_types = (HEADERS, RST)
 
     def begin(self) -> None:
         self._heard: dict[ClientApp, CallEnded | None] = {}
@@ -84,6 +85,7 @@ class P37(Streams):
     """RST_STREAM(CANCEL) that reaches a client at or after its own deadline is DEADLINE_EXCEEDED, else CANCELLED."""
 
     number = "P37"
+    frame_types = (RST,)
 
     def begin(self) -> None:
         self._expected: tuple[ClientApp, StatusCode] | None = None
@@ -108,6 +110,7 @@ class P39(Streams):
     connection is what ends them."""
 
     number = "P39"
+    frame_types = (GOAWAY,)
 
     def begin(self) -> None:
         self._spared: list[ClientApp] = []
@@ -136,6 +139,7 @@ class P40(Streams):
     """Streams above a GOAWAY's id end as UNAVAILABLE, unprocessed, and its sender never shows them to anybody."""
 
     number = "P40"
+    frame_types = (GOAWAY,)
 
     def begin(self) -> None:
         self._above: list[ClientApp] = []

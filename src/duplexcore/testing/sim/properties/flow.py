@@ -53,11 +53,13 @@ class Ledger:
 class Ledgers(Property):
     """Keeps the ledger of either side."""
 
+    frame_types = (DATA, SETTINGS, WINDOW_UPDATE)
+
     def begin(self) -> None:
         self.ledgers = {self.sim.client: Ledger(), self.sim.server: Ledger()}
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
-        if frame.type in (WINDOW_UPDATE, SETTINGS):
+        if frame.type != DATA:
             self.ledgers[side].arrived(frame)
 
 

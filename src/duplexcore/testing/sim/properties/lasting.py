@@ -23,6 +23,7 @@ class P19(Property):
     """When no call is left, the window of the connection is whole again, but for what is withheld: less than half."""
 
     number = "P19"
+    frame_types = (DATA, SETTINGS, WINDOW_UPDATE)
 
     def begin(self) -> None:
         self._ledgers = {self.sim.client: Ledger(), self.sim.server: Ledger()}

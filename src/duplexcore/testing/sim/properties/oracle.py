@@ -26,7 +26,7 @@ from .base import Property, PropertyError
 
 __all__ = ["Oracle"]
 
-DATA, HEADERS, GOAWAY, CONTINUATION = 0, 1, 7, 9
+DATA, HEADERS, RST, GOAWAY, CONTINUATION = 0, 1, 3, 7, 9
 ES, END_HEADERS, PADDED = 0x1, 0x4, 0x8
 PREFIX = 5
 MAX_ID = 2**31 - 1
@@ -73,6 +73,7 @@ class Oracle(Property):
     """Everything that happens to a call is what the reference model of the specification predicts."""
 
     number = "P7"
+    frame_types = (DATA, HEADERS, RST, GOAWAY, CONTINUATION)
 
     def begin(self) -> None:
         sides = (self.sim.client, self.sim.server)
