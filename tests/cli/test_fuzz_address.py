@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -245,6 +246,18 @@ def test_a_known_failure_that_passes_fails_the_run(tmp_path: Path) -> None:
         assert ET.parse(junit).getroot().attrib["failures"] == "1"
         other_phase = fuzz("run", address, "--phases", "conformance", "--max-time", "0", *arguments)
         assert other_phase.exit_code == 0, other_phase.output  # nobody has looked
+
+
+def test_a_known_failure_that_needs_a_moment_of_its_own_has_ten_times_the_runs(tmp_path: Path) -> None:
+    known = tmp_path / "known.toml"
+    known.write_text(KNOWN, encoding="utf-8")
+    with by_hand("no PING ACK") as (address, server):
+        server.well = set(range(6))  # the first runs find nothing
+        result = fuzz("run", address, "--phases", "stateful", *QUICK, "--cases", tmp_path, "--known-failures", known)
+    assert result.exit_code == 0, result.output
+    counted = re.search(r"nothing found, 1 known in (\d+) runs", result.output)
+    assert counted is not None, result.output
+    assert 2 < int(counted[1]) < 20
 
 
 def test_another_failure_of_a_known_check_is_news(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from .peers.table import Certificates, Peer, known_fault
+from .peers.table import Certificates, Peer, known_fault, known_race
 from .processes import LISTENING, Program, run_program
 
 __all__ = ["CASES", "Cell", "Limits", "Matrix", "certificates"]
@@ -217,6 +217,8 @@ class _Pair:
     def _add(self, case: str, verdict: str, note: str = "") -> None:
         tls, server = self.column.certificates is not None, self.column.server
         known = known_fault(self.client, server, case)
+        if not known and verdict == "failed":
+            known = known_race(self.client, server, case, note)
         self.column.add(Cell(self.client.name, server.name, tls, case, verdict, note, known))
 
     async def _one(self, cases: list[str]) -> list[str]:

@@ -49,6 +49,8 @@ class Peer:
     #: Case -> what a side of it does wrong when duplexcore is the other, by which rule. These fail, and are known.
     server_faults: Mapping[str, str] = field(default_factory=dict)
     client_faults: Mapping[str, str] = field(default_factory=dict)
+    #: Case -> what its client says when it fails a case by a race of its own, and why. These fail now and then.
+    client_races: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     ours: bool = False
 
     def command(self, side: str, folder: Path, certificates: Certificates | None) -> list[str]:
@@ -108,6 +110,7 @@ def _python(
     environment: Environment,
     server_lacks: Mapping[str, str],
     server_faults: Mapping[str, str] | None = None,
+    client_races: Mapping[str, tuple[str, str]] | None = None,
 ) -> Peer:
     command = ("{env}/bin/python", f"{{programs}}/{name.replace('.', '_')}_peer.py")
     return Peer(
@@ -119,6 +122,7 @@ def _python(
         observer=(*command, "observe"),
         server_lacks=server_lacks,
         server_faults=server_faults or {},
+        client_races=client_races or {},
     )
 
 
@@ -165,6 +169,12 @@ _ROWS = (
             "server_compressed_unary": "COMP-11: set_compression in a unary handler has no effect unless it also sends "
             "initial metadata itself"
         },
+        client_races={
+            "timeout_on_sleeping_server": (
+                "Internal error from Core",
+                "DEAD-5: a write that fails because the call is over replaces the call's status (grpc/grpc#36066)",
+            )
+        },
     ),
     _python("grpclib", _GRPCLIB, server_lacks=_lack(_PROBED + _PACKED, "grpclib does not compress")),
     _python(
@@ -204,6 +214,13 @@ def known_fault(client: Peer, server: Peer, case: str) -> str:
         return ""
     faults = server.server_faults if client.ours else client.client_faults
     return faults.get(case, "")
+
+
+def known_race(client: Peer, server: Peer, case: str, note: str) -> str:
+    """What is known of a failure that a client which is not duplexcore has now and then; empty if ``note`` says
+    something else."""
+    says, why = client.client_races.get(case, ("", ""))
+    return why if server.ours and says in note else ""
 
 
 #: Name -> peer; duplexcore first.
