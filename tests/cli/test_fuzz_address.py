@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,7 +15,15 @@ from anyio.from_thread import start_blocking_portal
 from click.testing import CliRunner, Result
 
 from duplexcore.cli.app import command
+from duplexcore.cli.fuzz_address import AddressOptions
+from duplexcore.cli.fuzz_known import KnownFailure
+from duplexcore.cli.fuzz_phases import AddressSubject, Part
 from duplexcore.cli.proto import echo_pb2
+from duplexcore.testing.sim.cases import Case
+from duplexcore.testing.sim.choosing import Chooser
+from duplexcore.testing.sim.policies import Policy
+from duplexcore.testing.sim.properties import PropertyError
+from duplexcore.testing.sim.reports import Found, Report, to_html, to_junit
 from tests.testing.test_blackbox import Server
 from tests.testing.test_blackbox import serving as at_work
 from tests.testing.test_descriptors import grpcio_with_reflection
@@ -270,6 +279,37 @@ def test_another_failure_of_a_known_check_is_news(tmp_path: Path) -> None:
         result = fuzz("run", address, *arguments)
     assert result.exit_code == 1
     assert "1 failures, 0 known, 1 known that pass" in result.output
+
+
+class Twice(Part):
+    """Breaks one rule in two ways, by choice: the dull one is known."""
+
+    def __call__(self, chooser: Chooser) -> object:
+        raise PropertyError("B3", ("PING", "SETTINGS")[chooser.choose(2, "which", ("PING", "SETTINGS"))])
+
+
+class TwiceWrong(AddressSubject):
+    def _part(self, options: AddressOptions) -> Part:
+        return Twice(self.name, options, self.server, self.pace)
+
+
+def test_what_is_known_hides_nothing_else_of_its_check_and_is_not_what_others_are_shrunk_to() -> None:
+    entry = KnownFailure("*", "B3", "it forgets them", "PING")
+    with by_hand() as (address, _):
+        subject = TwiceWrong(address, AddressOptions(phases=("stateful",), timeout=1.0), [entry])
+        found = list(subject.findings(range(20), Policy.MIX, lambda runs: None, lambda: True))
+    assert sorted((one.message, one.tape) for one in found) == [("B3: PING", ()), ("B3: SETTINGS", (1,))]
+
+
+def test_a_finding_that_is_known_is_no_excuse_for_another_of_its_check() -> None:
+    case = Case(target="x", options={}, tape=(), number="B3", message="B3: PING", seed=0, policy="mix")
+    report = Report("x", {"B3": "", "B4": ""}, [Found(case, "", "", known="it forgets them")])
+    assert ET.fromstring(to_junit(report)).attrib["failures"] == "0"
+    report.found.insert(0, Found(replace(case, message="B3: SETTINGS"), "", ""))
+    suite = ET.fromstring(to_junit(report))
+    assert (suite.attrib["failures"], suite.attrib["skipped"]) == ("1", "0")
+    assert [one.attrib["message"] for one in suite.iter("failure")] == ["B3: SETTINGS"]
+    assert "does not hold" in to_html(report)
 
 
 @pytest.mark.parametrize(

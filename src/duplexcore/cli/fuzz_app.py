@@ -265,7 +265,7 @@ def _prepared(target: str, given: dict[str, Any]) -> tuple[Plan, Subject]:
         target = NAME
     if given["jobs"] > 1 and _is_address(target):
         raise click.UsageError(JOBS_ARE_FOR)
-    subject = from_name(target, engine_options(given), _address_options(given))
+    subject = from_name(target, engine_options(given), _address_options(given), known)
     if given["jobs"] > 1 and not isinstance(subject, InProcess):
         raise click.UsageError(JOBS_ARE_FOR)
     return Plan(given["seed"], given["policy"], given["folder"], given["reports"], known, given["jobs"]), subject

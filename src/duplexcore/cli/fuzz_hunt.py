@@ -78,7 +78,7 @@ class Hunt:
     @property
     def failed(self) -> bool:
         report = self.report
-        return bool(report.passed) or any(one.case.number not in report.known for one in report.found)
+        return bool(report.passed) or len(report.known) < len(report.found)
 
     def _findings(self, runs: int | None, max_time: float | None) -> Iterator[Finding]:
         from duplexcore.testing.sim.hunting import hunt
@@ -96,13 +96,10 @@ class Hunt:
         return hunt(self.subject, seeds, policy=policy, shrinking=self.subject.shrinking, progress=self._count)
 
     def _judge_known(self, *, ended: bool) -> None:
-        """Which findings are known, and which that are known were not found, of checks that were made."""
+        """Which failures that are known were not found, of checks that were made."""
         from .fuzz_known import still_failing
 
         found = [(one.case.number, one.case.message) for one in self.report.found]
-        for known in self.plan.known:
-            if any(known.fits(*one) for one in found):
-                self.report.known[known.check] = known.why
         judged: set[str] = getattr(self.subject, "judged", set()) if ended else set()
         self.report.passed += still_failing(self.plan.known, found, judged)
 
@@ -134,10 +131,13 @@ class Hunt:
     def _take(self, finding: Finding) -> None:
         from duplexcore.testing.sim.reports import Found
 
+        from .fuzz_known import which
+
         case = self.subject.case(finding)
         kept = self.subject.keep(case, self.plan.folder)
         _, picture = self.subject.again(case.tape)
-        found = Found(case, picture, f"duplexcore fuzz replay {kept.case}", kept)
+        entry = which(self.plan.known, case.number, case.message)
+        found = Found(case, picture, f"duplexcore fuzz replay {kept.case}", kept, None if entry is None else entry.why)
         self.report.found.append(found)
         self._show(found)
 
@@ -153,9 +153,8 @@ class Hunt:
 
     def _show(self, found: Found) -> None:
         case, show = found.case, self.console.print
-        why = next((one.why for one in self.plan.known if one.fits(case.number, case.message)), None)
-        if why is not None:
-            show(f"[yellow]known: {escape(case.message)}[/] ({escape(why)})\n", soft_wrap=True)
+        if found.known is not None:
+            show(f"[yellow]known: {escape(case.message)}[/] ({escape(found.known)})\n", soft_wrap=True)
             return
         show(f"[red]{escape(case.message)}[/]", soft_wrap=True)
         if case.race is not None:
@@ -170,7 +169,7 @@ class Hunt:
         from duplexcore.testing.sim.reports import to_html, to_junit, to_ndjson
 
         report = self.report
-        known = sum(one.case.number in report.known for one in report.found)
+        known = len(report.known)
         failures = len(report.found) - known
         colour, verdict = ("red", f"{failures} failures") if failures else ("green", "nothing found")
         for line in report.passed:

@@ -18,7 +18,7 @@ from typing import Any
 
 from .problems import WrongUse
 
-__all__ = ["KnownFailure", "read_known", "still_failing"]
+__all__ = ["KnownFailure", "read_known", "still_failing", "which"]
 
 KEYS = {"target", "check", "why", "says"}
 
@@ -34,6 +34,11 @@ class KnownFailure:
 
     def fits(self, number: str, message: str) -> bool:
         return self.check == number and self.says in message
+
+
+def which(known: Iterable[KnownFailure], number: str, message: str) -> KnownFailure | None:
+    """The entry that a failure is of; None: it is news."""
+    return next((one for one in known if one.fits(number, message)), None)
 
 
 def read_known(path: Path, target: str, checks: Collection[str]) -> list[KnownFailure]:

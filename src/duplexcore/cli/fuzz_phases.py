@@ -23,6 +23,7 @@ from duplexcore.testing.sim.reports import Kept
 from duplexcore.testing.sim.shrinking import shrink
 
 from .fuzz_address import AddressOptions, NotAsked, reached
+from .fuzz_known import KnownFailure, which
 from .fuzz_options import PHASES
 
 __all__ = ["AddressSubject", "Part", "every_check"]
@@ -33,6 +34,10 @@ SHRINKING = 40
 FLOODS = 2_000
 #: Calls that a case of the probe makes, about: for `Pace`.
 CASE_CALLS = 3
+
+
+#: What findings are told apart by: the number, and what is known of it.
+Kind = tuple[str, KnownFailure | None]
 
 
 class Pace:
@@ -151,8 +156,9 @@ def every_check() -> set[str]:
 class AddressSubject(Part):
     """A server, and all phases that are asked for. Raises click.UsageError, and a `Problem` when nobody answers."""
 
-    def __init__(self, name: str, options: AddressOptions) -> None:
+    def __init__(self, name: str, options: AddressOptions, known: Sequence[KnownFailure] = ()) -> None:
         super().__init__(name, options, reached(name, options), Pace(options.rate))
+        self._known = known
         self._parts = {
             phase: [one for one in self._cases(phase) if _fits(one, options.only)]
             for phase in PHASES
@@ -183,7 +189,7 @@ class AddressSubject(Part):
         self, seeds: Iterable[int], policy: Policy, progress: Callable[[int], None], in_time: Callable[[], bool]
     ) -> Iterator[Finding]:
         """Phase after phase. ``seeds``: of the runs with choices; ``in_time``: whether there is time for one more."""
-        runs, known = 0, set[str]()
+        runs, met = 0, set[Kind]()
         for phase, cases in self._parts.items():
             parts = [(replace(self.options, phase=phase, case=one), one) for one in cases]
             for options, number in parts:
@@ -191,7 +197,7 @@ class AddressSubject(Part):
                     return
                 runs += 1
                 part = self._part(options)
-                finding = _ran(part, 0, policy, runs, known)
+                finding = self._ran(part, 0, policy, runs, met)
                 if not part.skipped:
                     self.judged.add(number)
                 if finding is not None:
@@ -202,11 +208,33 @@ class AddressSubject(Part):
             part = self._part(replace(self.options, phase=phase, case=None))
             for seed in seeds:
                 runs += 1
-                finding = _ran(part, seed, policy, runs, known)
+                finding = self._ran(part, seed, policy, runs, met)
                 self.judged |= CHECKS.keys()
                 if finding is not None:
                     yield finding
                 progress(runs)
+
+    def _ran(self, part: Part, seed: int, policy: Policy, runs: int, met: set[Kind]) -> Finding | None:
+        """One run. What does not fail again as it is made smaller is kept as it was: time is real here."""
+        recorder = Recorder(PrngChooser(seed, policy))
+        try:
+            part(recorder)
+        except PropertyError as error:
+            if self._kind(error) in met:
+                return None
+            met.add(self._kind(error))
+            tape, smallest = recorder.tape, error
+            if tape:
+                try:
+                    smallest, tape = shrink(part, tape, budget=SHRINKING, kind=self._kind)
+                except ValueError:
+                    tape = recorder.tape
+            return Finding(smallest.number, str(smallest), seed, policy, tape, runs, len(recorder.tape))
+        return None
+
+    def _kind(self, error: PropertyError) -> Kind:
+        """What is known to fail hides nothing else of its check."""
+        return error.number, which(self._known, error.number, str(error))
 
     def _part(self, options: AddressOptions) -> Part:
         self._current = Part(self.name, options, self.server, self.pace)
@@ -223,25 +251,6 @@ class AddressSubject(Part):
 
     def again(self, tape: Tape) -> tuple[PropertyError | None, str]:
         return self._current.again(tape) if self._current is not self else super().again(tape)
-
-
-def _ran(part: Part, seed: int, policy: Policy, runs: int, known: set[str]) -> Finding | None:
-    """One run. What does not fail again as it is made smaller is kept as it was: time is real here."""
-    recorder = Recorder(PrngChooser(seed, policy))
-    try:
-        part(recorder)
-    except PropertyError as error:
-        if error.number in known:
-            return None
-        known.add(error.number)
-        tape, smallest = recorder.tape, error
-        if tape:
-            try:
-                smallest, tape = shrink(part, tape, budget=SHRINKING)
-            except ValueError:
-                tape = recorder.tape
-        return Finding(smallest.number, str(smallest), seed, policy, tape, runs, len(recorder.tape))
-    return None
 
 
 def _probed(server: Server, *, floods: bool) -> Target:

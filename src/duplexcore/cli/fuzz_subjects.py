@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from duplexcore.testing.sim.reports import Kept, keep, sentences
 from duplexcore.testing.sim.targets import EngineOptions, NoTargetError, maker, named
 
 from .fuzz_address import AddressOptions, is_address
+from .fuzz_known import KnownFailure
 from .fuzz_phases import AddressSubject
 from .problems import Problem
 
@@ -102,10 +103,12 @@ class InProcess:
         return replay_tape(self.name, self.options, tape)
 
 
-def from_name(name: str, options: EngineOptions, address: AddressOptions) -> Subject:
-    """The subject of a TARGET. Raises `Unusable`, click.UsageError."""
+def from_name(
+    name: str, options: EngineOptions, address: AddressOptions, known: Sequence[KnownFailure] = ()
+) -> Subject:
+    """The subject of a TARGET. ``known``: what is known to fail at an address. Raises `Unusable`, click.UsageError."""
     if is_address(name):
-        return AddressSubject(name, address)
+        return AddressSubject(name, address, known)
     if address.given:
         raise click.UsageError(f"{address.given[0]} is for a TARGET that is HOST:PORT")
     _look_here()

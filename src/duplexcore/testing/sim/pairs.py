@@ -55,7 +55,8 @@ def _is_frozen(obj: object) -> bool:
 
 
 class _Unpickler(pickle.Unpickler):
-    persistent_load = _SHARED.__getitem__  # as a function of Python's it would take a third of the time
+    # As a function of Python's it would take a third of the time.
+    persistent_load = _SHARED.__getitem__  # pyright: ignore[reportAssignmentType]
 
 
 @lru_cache(maxsize=128)

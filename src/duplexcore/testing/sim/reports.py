@@ -42,30 +42,43 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A case, its minimal run as text, and the command that runs it again. ``kept``: None when nothing was written."""
+    """A case, its minimal run as text, and the command that runs it again.
+
+    ``kept``: None when nothing was written. ``known``: why it is no news, if it is none.
+    """
 
     case: Case
     picture: str
     again: str
     kept: Kept | None = None
+    known: str | None = None
 
 
 @dataclass(slots=True)
 class Report:
     """What was run, and what came of it.
 
-    ``checks``: number of each property or check -> its sentence. ``known``: number of a finding that is no news -> why;
-    ``passed``: what there is to say of known ones that were not found.
+    ``checks``: number of each property or check -> its sentence. ``passed``: what there is to say of known failures
+    that were not found.
     """
 
     target: str
     checks: dict[str, str]
     found: list[Found] = field(default_factory=list)
-    known: dict[str, str] = field(default_factory=dict)
     passed: list[str] = field(default_factory=list)
     runs: int = 0
     calls: int = 0
     seconds: float = 0.0
+
+    @property
+    def known(self) -> list[Found]:
+        """The findings that are no news."""
+        return [one for one in self.found if one.known is not None]
+
+    @property
+    def by_number(self) -> dict[str, Found]:
+        """A finding for each number, news if there is some."""
+        return {one.case.number: one for one in sorted(self.found, key=lambda one: one.known is None)}
 
 
 def sentences(properties: Sequence[type[Property]]) -> dict[str, str]:
@@ -131,7 +144,7 @@ def to_ndjson(report: Report) -> str:
             "tape": one.case.tape,
             "file": None if one.kept is None else str(one.kept.case),
             "replay": one.again,
-            "known": report.known.get(one.case.number),
+            "known": one.known,
             "race": None if one.case.race is None else one.case.race.told,
         }
         for one in report.found
@@ -154,23 +167,25 @@ def to_ndjson(report: Report) -> str:
 
 def to_junit(report: Report) -> str:
     """One suite with a test for each property; a finding under another number has a test of its own."""
-    failures = {one.case.number: one for one in report.found}
-    news = failures.keys() - report.known.keys()
+    failures = report.by_number
+    known = [one for one in failures.values() if one.known is not None]
     names = [*report.checks, *(number for number in failures if number not in report.checks)]
     suite = ET.Element(
         "testsuite",
         name=f"duplexcore fuzz {report.target}",
         tests=str(len(names) + len(report.passed)),
-        failures=str(len(news) + len(report.passed)),
-        skipped=str(len(failures) - len(news)),
+        failures=str(len(failures) - len(known) + len(report.passed)),
+        skipped=str(len(known)),
         time=f"{report.seconds:.3f}",
     )
     for name in names:
         label = f"{name}: {report.checks[name]}" if report.checks.get(name) else name
         test = ET.SubElement(suite, "testcase", classname=report.target, name=label)
-        if name in report.known:
-            ET.SubElement(test, "skipped", message=_clean(f"known: {report.known[name]}"))
-        elif (one := failures.get(name)) is not None:
+        if (one := failures.get(name)) is None:
+            continue
+        if one.known is not None:
+            ET.SubElement(test, "skipped", message=_clean(f"known: {one.known}"))
+        else:
             failure = ET.SubElement(test, "failure", message=_clean(one.case.message))
             failure.text = _clean(f"{one.case.message}\n\n{one.picture}\n{one.again}\n")
     for line in report.passed:
@@ -182,10 +197,10 @@ def to_junit(report: Report) -> str:
 def to_html(report: Report) -> str:
     """One page that stands alone: what was checked, and each finding as text; its own page is named, not included."""
     title = html.escape(f"duplexcore fuzz {report.target}")
-    failed = {one.case.number for one in report.found}
+    failures = report.by_number
     rows = "".join(
         f"<tr><td>{html.escape(number)}</td><td>{html.escape(sentence)}</td>"
-        f"<td>{_verdict(report, number, failed)}</td></tr>"
+        f"<td>{_verdict(failures.get(number))}</td></tr>"
         for number, sentence in report.checks.items()
     )
     findings = "".join(
@@ -206,10 +221,10 @@ def to_html(report: Report) -> str:
     )
 
 
-def _verdict(report: Report, number: str, failed: set[str]) -> str:
-    if number in report.known:
-        return f"known: {html.escape(report.known[number])}"
-    return "does not hold" if number in failed else "held"
+def _verdict(found: Found | None) -> str:
+    if found is None:
+        return "held"
+    return "does not hold" if found.known is None else f"known: {html.escape(found.known)}"
 
 
 def _clean(words: str) -> str:

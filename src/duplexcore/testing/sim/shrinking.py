@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 from .choosing import Chooser, Recorder, Tape, TapeChooser
@@ -25,15 +26,17 @@ def fails(target: Target, tape: Tape) -> tuple[PropertyError, Tape] | None:
     return None
 
 
-def shrink(target: Target, tape: Tape, *, budget: int = 5_000) -> tuple[PropertyError, Tape]:
+def shrink(
+    target: Target, tape: Tape, *, budget: int = 5_000, kind: Callable[[PropertyError], object] = attrgetter("number")
+) -> tuple[PropertyError, Tape]:
     """The smallest tape found within ``budget`` runs on which the same property fails: shorter first, then smaller.
 
-    Raises ValueError when the tape that is given does not fail.
+    ``kind``: what else must be the same of both failures. Raises ValueError when the tape that is given does not fail.
     """
     found = fails(target, tape)
     if found is None:
         raise ValueError("this tape does not fail")
-    number, (_, best) = found[0].number, found
+    same, (_, best) = kind(found[0]), found
     seen: set[Tape] = set()
     improved = True
     while improved and len(seen) < budget:
@@ -45,7 +48,7 @@ def shrink(target: Target, tape: Tape, *, budget: int = 5_000) -> tuple[Property
                 continue
             seen.add(candidate)
             smaller = fails(target, candidate)
-            if smaller is not None and smaller[0].number == number and _size(smaller[1]) < _size(best):
+            if smaller is not None and kind(smaller[0]) == same and _size(smaller[1]) < _size(best):
                 found, best, improved = smaller, smaller[1], True
     return found
 
