@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-floor check lint types imports coverage-states diagrams diagrams-check protos protos-check coverage gate \
-        requirements requirements-check format clean peers interop planted mutants peers-table soak bench bench-engine \
+        explore-nightly requirements requirements-check format clean peers interop planted mutants peers-table soak bench bench-engine \
         bench-docs
 
 help: ## list the targets
@@ -105,6 +105,10 @@ bench-docs: $(VENV)/.installed-dev ## put the figures of the last `make bench` i
 
 planted: $(VENV)/.installed-dev ## plant faults in copies of the engine: which the simulator finds, how soon (ARGS="NAME")
 	$(PY) scripts/planted.py $(ARGS)
+
+explore-nightly: $(VENV)/.installed-dev ## every interleaving of a call with two messages each way; 2 to 5 minutes, goes on where it was stopped
+	@mkdir -p $(BUILD)
+	$(BIN)/duplexcore fuzz explore --requests 2 --responses 2 --window 2 --feature all --resume $(BUILD)/explored $(ARGS)
 
 mutants: .venv-mutants/.installed $(VENV)/.installed-dev ## mutation testing of the engine, 20 minutes (ARGS="--sample 300 --seed 1")
 	.venv-mutants/bin/python scripts/mutants.py --python $(PY) --workers $(WORKERS) $(ARGS)

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from duplexcore import CallEnded
 from duplexcore.call.base import Call
 from duplexcore.cli.app import command
+from duplexcore.cli.explore_app import Way
 
 SMALL = ("--requests", "0", "--responses", "0")
 WHOLE = "(0,0,1): 24 states, 33 transitions, longest 10"
@@ -43,6 +44,16 @@ def test_a_small_world_is_explored_to_its_end() -> None:
     assert WHOLE in result.output
     assert "8 states of the client, 7 of the server; ends:" in result.output
     assert "not complete" not in result.output
+
+
+def test_what_is_left_is_estimated_once_it_becomes_less() -> None:
+    """Half a new state is found for each that is explored: of 150 that wait 300 will come."""
+    way = Way()
+    assert [way.left(states, 200) for states in range(0, 500, 100)] == [None] * 5
+    way = Way()
+    for at in range(9):
+        way.left(100 * at, 600 - 50 * at)
+    assert way.left(900, 150) == 300
 
 
 def test_features_add_states() -> None:

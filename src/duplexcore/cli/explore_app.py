@@ -96,18 +96,41 @@ def explore(
 
 def _go(explorer: Explorer, most: int | None, resume: Path | None) -> None:
     begun = saved = time.monotonic()
+    before = explorer.found.states
+    way = Way()
 
     def progress(at: Explorer) -> None:
         nonlocal saved
         now = time.monotonic()
-        speed = at.found.states / max(now - begun, 0.001)
-        click.echo(f"\r{at.found.states:,} states, {at.frontier:,} waiting, {speed:,.0f}/s ", nl=False, err=True)
+        speed = (at.found.states - before) / max(now - begun, 0.001)
+        line = f"{at.found.states:,} states, {at.frontier:,} waiting, {speed:,.0f}/s, {way.told(at, speed)}"
+        click.echo(f"\r{line:<100}", nl=False, err=True)
         if resume is not None and now - saved > SAVE_EVERY:
             saved = now
             at.save(resume)
 
     explorer.run(most, progress)
     click.echo("\r", nl=False, err=True)
+
+
+class Way:
+    """How far an exploration has come. It is breadth first, so what waits grows, then shrinks: once fewer new states are
+    found than are explored, what is left follows from the two, as they were over the last fifth of the way."""
+
+    def __init__(self) -> None:
+        self._been: list[tuple[int, int]] = []
+
+    def left(self, states: int, waiting: int) -> int | None:
+        """About how many states there are still to explore; None: they are becoming more."""
+        self._been.append((states, states + waiting))
+        explored, found = self._been[len(self._been) * 4 // 5]
+        new, done = states + waiting - found, states - explored
+        return waiting * done // (done - new) if new < done else None
+
+    def told(self, at: Explorer, speed: float) -> str:
+        """In words."""
+        left = self.left(at.found.states, at.frontier)
+        return "growing" if left is None else f"about {left:,} left, {left / max(speed, 1):,.0f} s"
 
 
 def _show(explorer: Explorer) -> None:

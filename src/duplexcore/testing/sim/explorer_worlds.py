@@ -20,7 +20,7 @@ class World(NamedTuple):
 CUT: Final = Feature.CANCELS | Feature.DEADLINES | Feature.ABORTS | Feature.READS | Feature.CUTS
 PINNED: Final = {
     "everything": World(Bounds(features=~Feature.CUTS), counts=True),
-    "everything and cut messages": World(Bounds(), counts=True),
+    "everything and cut messages": World(Bounds(http2="native"), counts=True),
     "cut messages": World(Bounds(features=CUT), counts=True),
     "no messages": World(Bounds(requests=0, responses=0), counts=True),
     "window of one": World(Bounds(requests=2, responses=2, features=Feature.CANCELS), counts=True),
