@@ -114,8 +114,11 @@ def _go(explorer: Explorer, most: int | None, resume: Path | None) -> None:
 
 
 class Way:
-    """How far an exploration has come. It is breadth first, so what waits grows, then shrinks: once fewer new states are
-    found than are explored, what is left follows from the two, as they were over the last fifth of the way."""
+    """How far an exploration has come.
+
+    It is breadth first, so what waits grows, then shrinks: once fewer new states are found than are explored, what is
+    left follows from the two, as they were over the last fifth of the way.
+    """
 
     def __init__(self) -> None:
         self._been: list[tuple[int, int]] = []
