@@ -23,10 +23,15 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from scripts.mutants_left_out import LeftOut  # noqa: E402 - its path is set first
+
 STATE = ROOT / ".build" / "mutants"
 #: The rooms of the engine; "vocabulary" are the modules beside them. Each has its tests below tests/.
 ROOMS = ("call", "http2", "connection", "rpc", "vocabulary")
@@ -50,27 +55,16 @@ def room_of(module: Path) -> str:
     return module.parent.name if module.parent.name in ROOMS else "vocabulary"
 
 
-def types_in(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where types stand, from and to (line, column): they are never evaluated, so nothing can notice a change."""
-    places = []
-    for node in ast.walk(ast.parse(source)):
-        for name in ("annotation", "returns"):
-            of = getattr(node, name, None)
-            if of is not None:
-                places.append(((of.lineno, of.col_offset), (of.end_lineno, of.end_col_offset)))
-    return places
-
-
 def all_mutants(rooms: Sequence[str]) -> list[Any]:
-    """Every mutation of the rooms, in a fixed order, but for those of types."""
+    """Every mutation of the rooms, in a fixed order, but for those that nothing could notice."""
     from cosmic_ray.commands.init import _all_work_items  # type: ignore[import-not-found]  # noqa: PLC0415
 
     paths = modules(rooms)
-    types = {path: types_in((ROOT / path).read_text(encoding="utf-8")) for path in paths}
+    rules = {path: LeftOut((ROOT / path).read_text(encoding="utf-8")) for path in paths}
     found = [item.mutations[0] for item in _all_work_items(paths, {})]
-    found = [
-        one for one in found if not any(begin <= one.start_pos < end for begin, end in types[Path(one.module_path)])
-    ]
+    by_rule = Counter(rules[Path(one.module_path)].by(one.operator_name, one.start_pos) for one in found)
+    print("left out: " + ", ".join(f"{number} {name}" for name, number in by_rule.most_common() if name))
+    found = [one for one in found if rules[Path(one.module_path)].by(one.operator_name, one.start_pos) is None]
     return sorted(found, key=lambda one: (str(one.module_path), one.operator_name, one.occurrence))
 
 
@@ -92,6 +86,50 @@ def is_imported(tree: ast.Module, line: int) -> bool:
     return not any(body[0].lineno <= line <= (body[-1].end_lineno or 0) for body in bodies)
 
 
+def defined_at(tree: ast.Module, line: int) -> tuple[set[str], range]:
+    """What the statement there gives a name: constants and fields, or the functions and classes around it; and the
+    lines of the innermost function or class that it belongs to."""
+    names: set[str] = set()
+    within = range(line, line + 1)
+    for node in ast.walk(tree):  # outer ones come first
+        first = min([getattr(node, "lineno", 0), *(one.lineno for one in getattr(node, "decorator_list", ()))])
+        if not isinstance(node, ast.stmt) or not first <= line <= (node.end_lineno or 0):
+            continue
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names, within = {node.name}, range(first, (node.end_lineno or first) + 1)
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if assigned := {
+            one.id for target in targets if target for one in ast.walk(target) if isinstance(one, ast.Name)
+        }:
+            names, within = assigned, range(first, (node.end_lineno or first) + 1)
+    return names, within
+
+
+@cache
+def named_in(module: Path) -> dict[str, set[int]]:
+    """Of each name, the lines of the module where it stands."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for node in ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8"))):
+        for attribute in ("id", "attr", "arg"):
+            name = getattr(node, attribute, None)
+            if isinstance(name, str):
+                found[name].add(node.lineno)  # type: ignore[attr-defined]
+    return found
+
+
+def lines_of(module: Path, tree: ast.Module, line: int) -> dict[str, list[int]]:
+    """Which lines a check must reach to notice a change there: those of the statement; of what is run as the module is
+    imported, all lines of the engine that name what it defines."""
+    if not is_imported(tree, line):
+        first, last = statement_at(tree, line)
+        return {str(module): list(range(first, last + 1))}
+    names, within = defined_at(tree, line)
+    found = {str(module): set(within)}
+    for other in modules(ROOMS):
+        found.setdefault(str(other), set()).update(*(named_in(other).get(name, ()) for name in names))
+    return {name: sorted(lines) for name, lines in found.items() if lines}
+
+
 def changed(before: str, after: str) -> list[str]:
     """The lines that differ, as in a diff."""
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
@@ -111,15 +149,13 @@ def drawn(options: argparse.Namespace) -> list[dict[str, Any]]:
         before = Path(one.module_path).read_text(encoding="utf-8")
         after = mutate_code(before, get_operator(one.operator_name)(**one.operator_args), one.occurrence)
         tree = ast.parse(before)
-        first, last = statement_at(tree, one.start_pos[0])
         found.append(
             {
                 "id": number,
                 "module": str(one.module_path),
                 "line": one.start_pos[0],
                 "operator": one.operator_name.removeprefix("core/"),
-                "first": first,
-                "last": last,
+                "lines": lines_of(Path(one.module_path), tree, one.start_pos[0]),
                 "imported": is_imported(tree, one.start_pos[0]),
                 "text": after,
                 "changed": changed(before, after),

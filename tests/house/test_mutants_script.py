@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from scripts.judge_mutant import PROPERTIES, SLOW, Reach, Replaced, in_turn, outcome
-from scripts.mutants import ROOMS, ROOT, changed, is_imported, modules, room_of, statement_at, types_in
+from scripts.judge_mutant import PROPERTIES, PROPERTY, SIMULATOR, SLOW, TEST, Check, Reach, Replaced, exchange, outcome
+from scripts.mutants import ROOMS, ROOT, changed, defined_at, is_imported, modules, room_of, statement_at
+from scripts.mutants_left_out import LeftOut
 
 
 def test_every_module_of_the_engine_is_in_one_room() -> None:
@@ -21,14 +24,47 @@ def test_every_module_of_the_engine_is_in_one_room() -> None:
     assert Path("src/duplexcore/call/inbox.py") in names
 
 
-def test_types_are_no_place_for_mutants() -> None:
-    source = "def f(a: int | None = 1 | 2) -> str | None:\n    b: int | None = a\n    return b\n"
-    places = types_in(source)
-    assert [source.splitlines()[begin[0] - 1][begin[1] : end[1]] for begin, end in places] == [
-        "str | None",
-        "int | None",
-        "int | None",
-    ]
+LEFT_OUT_SOURCE = """
+from dataclasses import dataclass
+@dataclass(frozen=True, slots=True)
+class C:
+    a: int | None = 1 | 2
+    @lru_cache(SIZE)
+    def f(self) -> str | None:
+        assert self.a > 1
+        if self.a is None or self.a == 300 or self.a is Kind.ONE or self.a == Kind.ONE:
+            raise ValueError(f"{self.a + 1}")
+        return self.a + 1
+    def __repr__(self):
+        return 1 + 1
+SIZE: Final = 128
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "operator", "rule"),
+    [
+        (3, "True", "ReplaceTrueWithFalse", "manners"),
+        (3, "@data", "RemoveDecorator", None),
+        (5, "| None", "ReplaceBinaryOperator_BitOr_Add", "types"),
+        (5, "| 2", "ReplaceBinaryOperator_BitOr_Add", None),
+        (6, "@lru", "RemoveDecorator", "marks"),
+        (7, "| None", "ReplaceBinaryOperator_BitOr_Add", "types"),
+        (8, "> 1", "ReplaceComparisonOperator_Gt_Lt", "promises"),
+        (9, "is None", "ReplaceComparisonOperator_Is_Eq", "identity"),
+        (9, "is None", "ReplaceComparisonOperator_Is_IsNot", None),
+        (9, "== 300", "ReplaceComparisonOperator_Eq_Is", None),
+        (9, "is Kind", "ReplaceComparisonOperator_Is_Eq", "identity"),
+        (9, "== Kind", "ReplaceComparisonOperator_Eq_Is", None),
+        (10, "+ 1", "ReplaceBinaryOperator_Add_Sub", "words"),
+        (11, "+ 1", "ReplaceBinaryOperator_Add_Sub", None),
+        (13, "+ 1", "ReplaceBinaryOperator_Add_Sub", "words"),
+        (14, "128", "NumberReplacer", "marks"),
+    ],
+)
+def test_what_nothing_could_notice_is_left_out(line: int, text: str, operator: str, rule: str | None) -> None:
+    at = line, LEFT_OUT_SOURCE.splitlines()[line - 1].index(text)
+    assert LeftOut(LEFT_OUT_SOURCE).by(f"core/{operator}", at) == rule
 
 
 def test_the_slow_tests_are_named_by_words_that_are_there() -> None:
@@ -71,26 +107,64 @@ def test_a_mutant_is_shown_by_its_lines() -> None:
     assert changed(SOURCE, SOURCE.replace("==", "!=")) == ["-    if a == b:", "+    if a != b:"]
 
 
-def test_only_the_tests_that_reach_a_line_are_asked() -> None:
-    reach = Reach({"m.py": {"3": [0, 2], "4": [1]}}, ["a", "b", "c"])
-    assert reach.of("m.py", 3, 3) == ["a", "c"]
-    assert reach.of("m.py", 3, 4) == reach.all() == ["a", "b", "c"]
-    assert reach.of("m.py", 5, 5) == reach.of("other.py", 3, 3) == []
+@pytest.mark.parametrize(("line", "names"), [(1, {"TABLE"}), (4, {"f"}), (5, {"f"}), (9, {"f"})])
+def test_what_a_statement_defines(line: int, names: set[str]) -> None:
+    found, within = defined_at(ast.parse(SOURCE), line)
+    assert found == names
+    assert list(within) == ([1] if line == 1 else [4, 5, 6, 7, 8, 9])
 
 
-def test_each_file_has_its_turn() -> None:
-    assert in_turn(["x::1", "x::2", "x::3", "y::1", "z::1", "z::2"]) == ["x::1", "y::1", "z::1", "x::2", "z::2", "x::3"]
+def test_only_the_checks_that_reach_a_line_are_asked_near_ones_and_properties_first() -> None:
+    names = ["tests/http2/test_x.py::1", "tests/call/test_x.py::1", "tests/call/test_inbox.py::1"]
+    tests = [Check(name, TEST, 0.1) for name in names]
+    checks = [*tests, Check("tests/p.py::1", PROPERTY, 2.0), Check("cheap 1", SIMULATOR, 1.0)]
+    inbox = "src/duplexcore/call/inbox.py"
+    reach = Reach({inbox: {"3": [0, 1, 2, 3, 4], "4": [1], "5": [-1]}}, checks)
+    assert reach.of(inbox, {inbox: [3]}) == reach.all(inbox) == [checks[4], checks[3], tests[2], tests[1], tests[0]]
+    assert reach.of(inbox, {inbox: [4, 5]}) == [tests[1]]
+    assert reach.of(inbox, {inbox: [6], "other.py": [3]}) == []
+    assert reach.imported(inbox, [4, 5])
+    assert not reach.imported(inbox, [3, 4])
 
 
-def test_a_process_of_its_own_passes_fails_or_hangs() -> None:
-    def spins() -> bool:
+def test_a_process_of_its_own_passes_or_not_and_tells_how_far_it_came() -> None:
+    def spins(tell: Callable[[str], None]) -> bool:
+        tell("begun")
+        signal.setitimer(signal.ITIMER_PROF, 0.05)
         while True:
             pass
 
-    assert outcome(lambda: True) == "passes"
-    assert outcome(lambda: False) == "fails"
-    assert outcome(lambda: 1 // 0 == 0) == "fails"
-    assert outcome(spins, busy=1) == "hangs"
+    def fails(tell: Callable[[str], None]) -> bool:
+        tell("begun")
+        tell("gone on")
+        return False
+
+    assert outcome(lambda tell: True) == (True, "")
+    assert outcome(fails) == (False, "gone on")
+    assert outcome(lambda tell: 1 // 0 == 0) == (False, "")
+    assert outcome(spins) == (False, "begun")
+
+
+def test_functions_get_the_code_of_a_mutant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "module_of_nobody.py"
+    before = """
+from functools import lru_cache
+class C:
+    @property
+    def two(self):
+        return 2
+@lru_cache
+def three():
+    return 3
+"""
+    path.write_text(before, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = __import__("module_of_nobody")
+    one = module.C()
+    assert (one.two, module.three()) == (2, 3)
+    exchange(path, before.replace("return 2", "return 20").replace("return 3", "return 30"))
+    assert (one.two, module.three()) == (20, 30)
+    sys.modules.pop("module_of_nobody")
 
 
 def test_a_module_is_replaced_as_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
