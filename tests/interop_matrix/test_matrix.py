@@ -1,5 +1,5 @@
 """duplexcore against the other Python implementations, each in an environment of its own, in both directions: every
-official case, on asyncio and trio, plain and over TLS.
+official case, on asyncio and trio, plain and over TLS; and plain over h2.
 
 `make interop` runs it, after `make peers` has made the environments; a bare pytest does not.
 """
@@ -21,6 +21,14 @@ FOLDER = default_folder()
 OURS = ("duplexcore", "duplexcore-trio")
 OTHERS = ("grpcio", "grpc.aio", "grpclib")
 PAIRS = [(ours, other) for other in OTHERS for ours in OURS] + [(other, ours) for other in OTHERS for ours in OURS]
+#: Over h2, which is not the default, in the clear alone: TLS is below both; grpc.aio's HTTP/2 is grpcio's.
+OVER_H2 = [
+    ("duplexcore-h2", "grpcio"),
+    ("grpcio", "duplexcore-h2"),
+    ("duplexcore-h2", "grpclib"),
+    ("grpclib", "duplexcore-h2"),
+]
+CELLS = [(*pair, tls) for pair in PAIRS for tls in (False, True)] + [(*pair, False) for pair in OVER_H2]
 #: What may be skipped, literally: a case that is skipped for another reason than before is news.
 PROBED = {"client_compressed_unary", "client_compressed_streaming"}
 PACKED = {"server_compressed_unary", "server_compressed_streaming"}
@@ -48,8 +56,11 @@ def run_pair(client: str, server: str, tls: bool, folder: Path) -> dict[str, Cel
     return {cell.case: cell for cell in cells}
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-@pytest.mark.parametrize(("client", "server"), PAIRS, ids=[f"{client}-to-{server}" for client, server in PAIRS])
+@pytest.mark.parametrize(
+    ("client", "server", "tls"),
+    CELLS,
+    ids=[f"{client}-to-{server}-{'tls' if tls else 'plain'}" for client, server, tls in CELLS],
+)
 @pytest.mark.req("FRM-3", "DUP-2", "DUP-3", "DUP-10", "DUP-34", "MD-1", "STAT-8", "STAT-9", "STAT-12", "DEAD-1")
 def test_every_official_case_passes(client: str, server: str, tls: bool, folder: Path) -> None:
     cells = run_pair(client, server, tls, folder)

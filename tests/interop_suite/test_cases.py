@@ -9,6 +9,8 @@ from functools import cache
 import pytest
 import trustme
 
+from duplexcore import ClientConfig, ServerConfig
+from duplexcore.config import Http2
 from duplexcore.interop.case import Case, CaseOptions, CaseRun, Target
 from duplexcore.interop.cases_skipped import CASES as SKIPPED
 from duplexcore.interop.client import Verdict, run_case, run_cases
@@ -70,6 +72,17 @@ async def test_our_client_passes_with_our_server(case: Case, tls: bool, backend:
         address = f"127.0.0.1:{server.port}"
         target = Target(address, context, "foo.test.google.fr") if tls else Target(address)
         outcome = await run_case(case, CaseRun(target, QUICK))
+    assert (outcome.verdict, outcome.details) == (Verdict.PASSED, ())
+
+
+@pytest.mark.parametrize(("client", "server"), [("h2", "h2"), ("h2", "native"), ("native", "h2")])
+@pytest.mark.parametrize("backend", ["asyncio"])
+@cases
+async def test_either_http2_passes_with_either(case: Case, client: Http2, server: Http2, backend: str) -> None:
+    """Both sides over our own is above: it is the default."""
+    async with interop_server("127.0.0.1:0", config=ServerConfig(http2=server)) as serving:
+        options = dataclasses.replace(QUICK, config=ClientConfig(http2=client))
+        outcome = await run_case(case, CaseRun(Target(f"127.0.0.1:{serving.port}"), options))
     assert (outcome.verdict, outcome.details) == (Verdict.PASSED, ())
 
 

@@ -16,6 +16,7 @@ from duplexcore import Metadata
 from duplexcore.cli.app import command
 from duplexcore.cli.interop_client import NOTHING_RAN
 from duplexcore.cli.test_ca import AUTHORITY, CERTIFICATE, KEY, default_folder, made_folder
+from duplexcore.http2 import core
 from duplexcore.interop.methods import EMPTY_CALL
 from duplexcore.interop.proto.interop_pb2 import Empty
 from duplexcore.interop.suites import BY_NAME, OFFICIAL, SUITES
@@ -91,6 +92,14 @@ def test_the_server_says_where_it_listens_and_drains_when_told(backend: str) -> 
         assert server.errors == ""
 
 
+@pytest.mark.parametrize(("http2", "other"), [("native", "h2"), ("h2", "native")])
+def test_the_http2_that_is_asked_for_is_used(http2: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(core._CORES, other)  # type: ignore[misc]
+    with serving("--http2", http2) as (_, port):
+        assert client("--server_port", port, "--http2", http2, "--test_case", "ping_pong").exit_code == 0
+        assert client("--server_port", port, "--http2", other, "--test_case", "ping_pong").exit_code == 1
+
+
 # --- exit codes -----------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +148,7 @@ def test_77_when_nothing_was_run() -> None:
         (["--additional_metadata", "key"], "'key' has no value: write KEY:VALUE"),
         (["--additional_metadata", "a-bin:x"], "'a-bin' would be binary"),
         (["--additional_metadata", "grpc-status:0"], "'grpc-status' is reserved"),
+        (["--http2", "3"], "'3' is not one of 'native', 'h2'"),
         (["--service_config_json", '{"methodConfig": []}'], "no service config"),
         (["--soak_iterations", "0"], "0 is not in the range"),
         (["--case_timeout_seconds", "0"], "not in the range"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .problems import run
+
+if TYPE_CHECKING:
+    from duplexcore.config import Http2
 
 __all__ = ["interop"]
 
@@ -47,8 +50,16 @@ def common(function: F) -> F:
         show_default=True,
         help="Event loop.",
     )
+    http2 = click.option(
+        "--http2", type=click.Choice(["native", "h2"]), help="What makes the frames. [default: as in configurations]"
+    )
     debug = click.option("--debug", is_flag=True, help="Show tracebacks.")
-    return test_ca_dir(backend(debug(function)))
+    return test_ca_dir(backend(http2(debug(function))))
+
+
+def chosen(http2: Http2 | None) -> dict[str, Any]:
+    """What a configuration is made with."""
+    return {} if http2 is None else {"http2": http2}
 
 
 @click.group()
@@ -100,6 +111,7 @@ def server(
     grace: float,
     test_ca_dir: Path | None,
     backend: str,
+    http2: Http2 | None,
     debug: bool,
 ) -> None:
     """Serve grpc.testing.TestService until SIGTERM or Ctrl-C, then drain.
@@ -108,12 +120,15 @@ def server(
     intervals, a server id. Its certificate, if it made one, is for foo.test.google.fr and the other official names, for
     localhost and the loopback addresses; a client finds the authority in the same --test_ca_dir, as ca.pem.
     """
+    from duplexcore import ServerConfig
+
     from .interop_flags import address, server_tls
     from .interop_server import serve_interop
     from .server import ServeOptions
 
     context = server_tls(use_tls, cert, key, test_ca_dir)
-    run(backend, debug, lambda: serve_interop(ServeOptions((address(host, port),), grace, context)))
+    options, config = ServeOptions((address(host, port),), grace, context), ServerConfig(**chosen(http2))
+    run(backend, debug, lambda: serve_interop(options, config))
 
 
 @interop.command()
@@ -224,6 +239,7 @@ def client(
     case_timeout_seconds: float,
     test_ca_dir: Path | None,
     backend: str,
+    http2: Http2 | None,
     debug: bool,
 ) -> None:
     """Run cases against a server.
@@ -243,6 +259,7 @@ def client(
         duplexcore interop client --server_port 50051 --test_case ping_pong,large_unary
         duplexcore interop client --server_host example.org --server_port 443 --use_tls
     """
+    from duplexcore import ClientConfig
     from duplexcore.interop.case import CaseOptions, Target
     from duplexcore.interop.suites import SUITES
 
@@ -263,6 +280,7 @@ def client(
     target = Target(address(server_host, server_port), tls, server_host_override)
     options = CaseOptions(
         additional_metadata=metadata(additional_metadata),
+        config=ClientConfig(**chosen(http2)),
         case_timeout=case_timeout_seconds,
         soak_iterations=soak_iterations,
         soak_max_failures=soak_max_failures,

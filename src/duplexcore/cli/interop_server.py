@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import click
 
+from duplexcore import ServerConfig
 from duplexcore.interop.server import interop_server
 from duplexcore_anyio import ListenError
 
@@ -17,13 +18,14 @@ from .signals import signals
 __all__ = ["serve_interop"]
 
 
-async def serve_interop(options: ServeOptions) -> None:
+async def serve_interop(options: ServeOptions, config: ServerConfig) -> None:
     """Until SIGTERM or SIGINT; a second one does not wait for calls. Raises `WrongUse` where it can not listen."""
     async with AsyncExitStack() as stack:
         # Before the first line is printed: who waits for it may send a signal at once.
         caught = await stack.enter_async_context(signals(signal.SIGTERM, signal.SIGINT))
         try:
-            server = await stack.enter_async_context(interop_server(*options.addresses, tls=options.tls))
+            serving = interop_server(*options.addresses, tls=options.tls, config=config)
+            server = await stack.enter_async_context(serving)
         except ListenError as error:
             raise WrongUse(str(error)) from error
         for address in server.addresses:

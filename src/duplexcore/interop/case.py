@@ -43,6 +43,8 @@ class CaseOptions:
     """What the flags of the client say to the cases. Times are seconds, sizes bytes."""
 
     additional_metadata: Metadata = field(default_factory=Metadata)
+    #: Of channels for which a case names none.
+    config: ClientConfig = field(default_factory=ClientConfig)
     #: A case that takes longer has failed.
     case_timeout: float = 60.0
     soak_iterations: int = 10
@@ -78,7 +80,7 @@ class CaseRun:
             tls=self.target.tls,
             server_hostname=self.target.host_override if self.target.tls else None,
             authority=self.target.host_override,
-            config=config,
+            config=config or self.options.config,
             inherit_deadline=False,
             observer=observer,
         )

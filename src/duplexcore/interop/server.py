@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 
+from duplexcore import ServerConfig
 from duplexcore_anyio import Router, Serving, serve
 
 from .service import InteropService
@@ -18,6 +19,8 @@ def interop_router(server_id: str = "") -> Router:
     return router
 
 
-def interop_server(*addresses: str, tls: ssl.SSLContext | None = None, server_id: str = "") -> Serving:
+def interop_server(
+    *addresses: str, tls: ssl.SSLContext | None = None, config: ServerConfig | None = None, server_id: str = ""
+) -> Serving:
     """For `async with`; raises as `serve` does. ``server_id``: which of several servers it is (pick_first_unary)."""
-    return serve(interop_router(server_id), *addresses, tls=tls)
+    return serve(interop_router(server_id), *addresses, tls=tls, config=config)

@@ -90,15 +90,15 @@ def _lack(cases: tuple[str, ...], reason: str) -> dict[str, str]:
     return dict.fromkeys(cases, reason)
 
 
-def _ours(name: str, backend: str, *modules: str) -> Peer:
+def _ours(name: str, backend: str, *modules: str, flags: tuple[str, ...] = ()) -> Peer:
     command = (sys.executable, "-c", "from duplexcore.cli import main; main()", "interop")
     return Peer(
         name=name,
         language="Python",
         environment=ThisPython(name, modules),
-        server=(*command, "server", f"--backend={backend}"),
-        client=(*command, "client", f"--backend={backend}"),
-        observer=(sys.executable, "{programs}/duplexcore_peer.py", "observe") if backend == "asyncio" else (),
+        server=(*command, "server", f"--backend={backend}", *flags),
+        client=(*command, "client", f"--backend={backend}", *flags),
+        observer=(sys.executable, "{programs}/duplexcore_peer.py", "observe") if name == "duplexcore" else (),
         server_tls=("--use_tls", "--cert={cert}", "--key={key}"),
         client_tls=("--use_tls", "--ca={ca}", "--server_host_override={name}"),
         ours=True,
@@ -160,6 +160,7 @@ _ROWS = (
     _ours("duplexcore", "asyncio"),
     _ours("duplexcore-trio", "trio", "trio"),
     _ours("duplexcore-uvloop", "uvloop", "uvloop"),
+    _ours("duplexcore-h2", "asyncio", flags=("--http2=h2",)),
     _python("grpcio", _GRPCIO, server_lacks=_lack(_PROBED, f"grpcio {_HIDDEN}")),
     _python(
         "grpc.aio",
