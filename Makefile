@@ -13,6 +13,10 @@ SOURCES := $(shell find src transports tests scripts examples protos docs benchm
            $(wildcard pyproject.toml README.md)
 
 ENGINE_TESTS := $(addprefix tests/,vocabulary call http2 connection rpc)
+# What runs again over the HTTP/2 that is not the default: what depends on it, without what runs over both by itself and
+# what would take half a minute and is about calls. The rest is the work of the differential property.
+H2_TESTS := tests/http2 tests/connection --ignore=tests/connection/test_duplex_table.py \
+  --ignore=tests/connection/test_two_cores.py --ignore=tests/http2/test_strict_peer.py -k "not cut_at_every_byte"
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -70,7 +74,7 @@ demo: $(VENV)/.installed-demo ## set up .venv and hold the duplex conversation (
 test: $(VENV)/.installed-dev ## set up .venv and run the tests, at most 5 minutes on 2 cores (ARGS="-k GOAWAY")
 	@rm -rf $(BUILD)/tested; mkdir -p $(BUILD)
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
-	$(if $(strip $(ARGS)),,$(BIN)/pytest -n $(WORKERS) --http2 native tests/http2)
+	$(if $(strip $(ARGS)),,$(BIN)/pytest -n $(WORKERS) --http2 h2 $(H2_TESTS))
 	@$(if $(strip $(ARGS)),,touch $(BUILD)/tested)
 
 test-floor: .venv-floor/.installed ## run the tests with the oldest dependencies that are supported

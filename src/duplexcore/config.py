@@ -12,8 +12,8 @@ from .compression import compression_named
 
 __all__ = ["AbuseLimits", "ClientConfig", "Http2", "Limit", "ServerConfig"]
 
-#: What is below the carrier of the calls: the package h2, or frames and windows of our own.
-Http2 = Literal["h2", "native"]
+#: What is below the carrier of the calls: frames and windows of our own, or the package h2.
+Http2 = Literal["native", "h2"]
 
 MIB = 1024 * 1024
 #: A client may not ask more often (gRFC A8): seconds.
@@ -152,7 +152,7 @@ class Config:
     #: Whether it asks while there are no calls, too.
     keepalive_without_calls: bool = False
     #: What makes the frames and keeps the peer's windows: the same rules, limits, events and statuses with either.
-    http2: Http2 = "h2"
+    http2: Http2 = "native"
     abuse: AbuseLimits = field(default_factory=AbuseLimits)
 
     @property
@@ -162,7 +162,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.http2 not in get_args(Http2):
-            raise ValueError(f"http2 is {self.http2!r}: it must be 'h2' or 'native'")
+            raise ValueError(f"http2 is {self.http2!r}: it must be 'native' or 'h2'")
         for coding in self.compressions:
             compression_named(coding)
         if self.compression is not None and self.compression not in self.compressions:

@@ -1,6 +1,6 @@
 """What the carrier leaves to the layer below it: the frames that are sent, and the windows of the peer.
 
-There are two of them. `H2Core` lets h2 do it, `NativeCore` does it by itself. Both are told what has come, after the
+There are two of them. `NativeCore` does it by itself, `H2Core` lets h2 do it. Both are told what has come, after the
 gate and the carrier have judged it, so neither can object, but to windows that SETTINGS make overflow; and both make
 whole frames, in the order in which they were asked for.
 """
@@ -108,4 +108,4 @@ def make_core(config: Config, *, client: bool) -> Core:
     return _CORES[config.http2](config, client=client)
 
 
-_CORES: dict[Http2, Callable[..., Core]] = {"h2": H2Core, "native": NativeCore}
+_CORES: dict[Http2, Callable[..., Core]] = {"native": NativeCore, "h2": H2Core}

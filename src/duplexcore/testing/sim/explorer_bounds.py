@@ -43,7 +43,7 @@ class Bounds:
     features: Feature = ~Feature(0)
     whole: bool = False
     every_step: bool = False
-    http2: Http2 = "h2"
+    http2: Http2 = "native"
 
     def __post_init__(self) -> None:
         for name, least in (("requests", 0), ("responses", 0), ("window", 1)):
