@@ -19,7 +19,7 @@ from duplexcore.testing.sim.coverage_marks import MARKS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "coverage-states.md"
-RUNS = 2_400
+RUNS = 1_600
 HEADER = """\
 # What simulated runs reach
 

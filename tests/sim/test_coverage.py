@@ -17,7 +17,7 @@ from duplexcore.testing.sim.scripts import CallScript
 from duplexcore.testing.sim.simulation import Scenario, Simulation
 
 #: Enough for all of it, with room to spare.
-RUNS = 2_400
+RUNS = 1_600
 
 
 def test_every_cell_order_and_mark_is_reached() -> None:

@@ -166,7 +166,7 @@ def _hand_over(explorer: Explorer, exchange: Path) -> int:
 
 
 @click.command()
-@click.option("--runs", type=click.IntRange(1), default=2_400, show_default=True, help="How many.")
+@click.option("--runs", type=click.IntRange(1), default=1_600, show_default=True, help="How many.")
 def coverage(runs: int) -> None:
     """What simulated runs of the engine reach: cells of the state tables, orders of races, marks.
 

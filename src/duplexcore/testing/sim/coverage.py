@@ -16,6 +16,7 @@ from typing import Any
 
 from duplexcore import Status, StatusCode
 
+from .choosing import Chooser
 from .coverage_cells import TABLES, Cell, counted
 from .coverage_marks import MARKS, Marks
 from .coverage_orders import Orders, Race, races
@@ -23,6 +24,7 @@ from .explorer import explore
 from .explorer_worlds import PINNED
 from .pairs import forget
 from .policies import Policy, PrngChooser
+from .simulation import Scenario
 from .targets import EngineOptions, EngineTarget
 from .watching import Watcher
 
@@ -82,23 +84,33 @@ class OverHttp2(EngineTarget):
     carriers = ("h2",)
 
 
+class FrameByFrame(OverHttp2):
+    """The same as the explorer has it: no frame is cut."""
+
+    def scenario(self, chooser: Chooser) -> Scenario:
+        return replace(super().scenario(chooser), whole_frames=True)
+
+
 def measure(seeds: Iterable[int], wanted: Iterable[Race] = ()) -> Coverage:
     """Runs the engine with each seed, under policies in turn.
 
-    Every other run has a single call, in which races are counted; every second of these goes for orders of ``wanted``
-    that were not seen yet. Raises `PropertyError`.
+    Every other run has a single call, in which races are counted, and goes for orders of ``wanted`` that were not seen
+    yet. Raises `PropertyError`.
     """
     coverage, left = Coverage(), set(wanted)
     # The explorer's worlds have a place for each call.
     options = EngineOptions(refusals=False)
     policies = (Policy.MIX, Policy.SWARM, Policy.PCT, Policy.SWARM)
-    single = OverHttp2(replace(options, calls=1), lambda: (Marks(coverage.marks), Late()))
+    single, aiming = (
+        one(replace(options, calls=1), lambda: (Marks(coverage.marks), Late())) for one in (OverHttp2, FrameByFrame)
+    )
     several = OverHttp2(options, lambda: (Marks(coverage.marks), Late()))
     forget()  # a handshake that was had before is not counted
     with counted() as cells:
         for seed in seeds:
-            orders = Orders(PrngChooser(seed, policies[seed // 2 % len(policies)]), left if seed % 4 == 2 else None)
-            (several if seed % 2 else single)(orders)
+            aims = None if seed % 2 else left
+            orders = Orders(PrngChooser(seed, policies[seed // 2 % len(policies)]), aims)
+            (several if seed % 2 else aiming if aims else single)(orders)
             if not seed % 2:
                 coverage.orders += orders.seen
                 left -= set(orders.seen)

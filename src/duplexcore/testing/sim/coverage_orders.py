@@ -34,6 +34,8 @@ ACTORS: Final = {
     "loses": "network",
     "shuts": "leaver",
 }
+#: What a run that goes for an order is about: all that may meet, and messages that windows cut.
+RARE: Final = {"endings": "all", "leaves": "yes", "windows": (100, None), "size": 200, "server": "answers"}
 _APP = re.compile(r"([cs])\d+ (.*)")
 
 
@@ -89,25 +91,48 @@ def _commute(explorer: Explorer, half: int, one: Input, other: Input) -> bool:
 class Orders:
     """A chooser that asks another one, and counts which step was taken before which others that were ready.
 
-    ``wanted``: orders that it goes for itself, where one can be had; those that it has had are taken out.
+    ``wanted``: orders that it goes for itself, where one can be had; those that it has had are taken out. One of them
+    it aims at: the run is about what rare orders need, frames come one by one, and the two steps wait for each other.
     """
 
     def __init__(self, inner: Chooser, wanted: set[Race] | None = None) -> None:
         self._inner = inner
         self._wanted = wanted or set()
+        aims = sorted(self._wanted)
+        self._aim: Sequence[str] = aims[inner.choose(len(aims), "order", aims) if len(aims) > 1 else 0] if aims else ()
         self.seen: Counter[Race] = Counter()
 
     def choose(self, n: int, kind: str, labels: Sequence[object]) -> int:
-        chosen = self._inner.choose(n, kind, labels)
         if kind != "step":
-            return chosen
+            chosen = self._inner.choose(n, kind, labels)
+            return self._wish(kind, labels, chosen) if self._aim else chosen
         names = [name_of(label) for label in labels]
-        if self._wanted:
-            chosen = next((index for index in range(n) if self._wanted & _orders(names, index)), chosen)
+        chosen = self._step(names, labels)
         orders = _orders(names, chosen)
         self._wanted -= orders
         self.seen.update(orders)
         return chosen
+
+    def _step(self, names: Sequence[str | None], labels: Sequence[object]) -> int:
+        for index in range(len(names)) if self._wanted else ():
+            if self._wanted & _orders(names, index):
+                return index
+        free = [index for index, name in enumerate(names) if name not in self._aim] or range(len(names))
+        if len(free) == 1:
+            return free[0]
+        return free[self._inner.choose(len(free), "step", [labels[index] for index in free])]
+
+    def _wish(self, kind: str, labels: Sequence[object], chosen: int) -> int:
+        """What is drawn for the sake of the order that is aimed at, in the place of ``chosen``."""
+        steps = {step.partition(": ")[2] for step in self._aim}
+        wish = RARE.get(kind)
+        if kind == "bytes":
+            return 1  # of whole frames: the next one
+        if kind == "faults":
+            wish = "yes" if "loses" in steps else "no"
+        elif kind == "requests" and "half-close" in steps:
+            wish = 0  # so that it can be said from the beginning
+        return labels.index(wish) if wish in labels else chosen
 
 
 def _orders(names: Sequence[str | None], chosen: int) -> set[Race]:
