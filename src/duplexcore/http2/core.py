@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 from ..config import Config, Http2
 from ..metadata import Field
 from ..status import ErrorCode
-from .h2_core import H2Core
 from .header_rules import Kind
 from .native_core import NativeCore
 
@@ -108,4 +107,10 @@ def make_core(config: Config, *, client: bool) -> Core:
     return _CORES[config.http2](config, client=client)
 
 
-_CORES: dict[Http2, Callable[..., Core]] = {"native": NativeCore, "h2": H2Core}
+def _h2_core(config: Config, *, client: bool) -> Core:
+    from .h2_core import H2Core  # noqa: PLC0415 - who does not ask for it does not wait for h2 to be imported
+
+    return H2Core(config, client=client)
+
+
+_CORES: dict[Http2, Callable[..., Core]] = {"native": NativeCore, "h2": _h2_core}
