@@ -26,10 +26,10 @@ each = pytest.mark.parametrize("coding", CODINGS, ids=lambda coding: f"{type(cod
 
 @pytest.mark.req("COMP-1", "COMP-6")
 @each
-@given(data=st.binary(max_size=3000))
-def test_what_is_packed_is_unpacked_within_the_limit_and_not_above(coding: Compression, data: bytes) -> None:
+@given(data=st.binary(max_size=3000), room=st.integers(1, 3000))
+def test_what_is_packed_is_unpacked_within_the_limit_and_not_above(coding: Compression, data: bytes, room: int) -> None:
     packed = coding.compress(data)
-    assert coding.decompress(packed, len(data)) == data
+    assert coding.decompress(packed, len(data)) == coding.decompress(packed, len(data) + room) == data
     if data:
         with pytest.raises(OversizedMessageError):
             coding.decompress(packed, len(data) - 1)
