@@ -9,9 +9,10 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from duplexcore import ServerConnection
+from duplexcore import ClientConnection, ServerConnection
+from duplexcore.http2.header_decoder import HeaderDecoder
 from duplexcore.testing import raw
-from duplexcore.testing.machines import CallMachine, ConnectionMachine, HostilePeerMachine
+from duplexcore.testing.machines import CallMachine, ConnectionMachine, HostilePeerMachine, HostileServerMachine
 from duplexcore.testing.sim.properties import PropertyError
 from duplexcore.testing.strategies.wire import VIOLATIONS, Violation
 from tests.sim.planted import overtaken
@@ -21,14 +22,15 @@ SOME = settings(max_examples=25, stateful_step_count=40, database=None)
 MANY = settings(max_examples=400, stateful_step_count=40, database=None, phases=[Phase.generate])
 
 
-@pytest.mark.parametrize("machine", [CallMachine, ConnectionMachine, HostilePeerMachine])
+@pytest.mark.parametrize("machine", [CallMachine, ConnectionMachine, HostilePeerMachine, HostileServerMachine])
 def test_our_engine_keeps_its_promises(machine: Any) -> None:
     run_state_machine_as_test(machine, settings=SOME)
 
 
+@pytest.mark.parametrize("role", [HostilePeerMachine, HostileServerMachine])
 @pytest.mark.parametrize("violation", VIOLATIONS, ids=lambda one: one.name)
-def test_each_violation_ends_the_connection_with_its_code(violation: Violation) -> None:
-    machine = HostilePeerMachine()
+def test_each_violation_ends_the_connection_with_its_code(violation: Violation, role: Any) -> None:
+    machine = role()
     machine.hello(raw.settings())
     machine.broken = violation
     machine.say(raw.data(1, raw.message(b"last")) + violation.wire)
@@ -45,17 +47,36 @@ def test_a_status_that_overtakes_a_message_is_found(machine: Any) -> None:
         run_state_machine_as_test(machine, settings=MANY)
 
 
-def test_an_engine_that_raises_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    receive: Callable[..., None] = ServerConnection.receive_data
+@pytest.mark.parametrize(
+    ("role", "engine"), [(HostilePeerMachine, ServerConnection), (HostileServerMachine, ClientConnection)]
+)
+def test_an_engine_that_raises_is_found(role: Any, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    receive: Callable[..., None] = engine.receive_data
 
-    def fragile(self: ServerConnection, data: bytes, now: float) -> None:
+    def fragile(self: Any, data: bytes, now: float) -> None:
         receive(self, data, now)
         if self.is_closed:
             raise KeyError("a stream")
 
-    monkeypatch.setattr(ServerConnection, "receive_data", fragile)
+    monkeypatch.setattr(engine, "receive_data", fragile)
     with pytest.raises(PropertyError, match="P26: receive_data raised KeyError"):
-        run_state_machine_as_test(HostilePeerMachine, settings=MANY)
+        run_state_machine_as_test(role, settings=MANY)
+
+
+@pytest.mark.parametrize("role", [HostilePeerMachine, HostileServerMachine])
+def test_a_header_block_that_is_taken_for_the_one_before_it_is_found(
+    role: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, before = HeaderDecoder.decode, dict[int, Any]()
+
+    def late(self: HeaderDecoder, fragment: bytes) -> Any:
+        fields = decode(self, fragment)
+        last, before[id(self)] = before.get(id(self), fields), fields
+        return last if len(last.block.fields) == len(fields.block.fields) else fields
+
+    monkeypatch.setattr(HeaderDecoder, "decode", late)
+    with pytest.raises(PropertyError, match="P48: stream"):
+        run_state_machine_as_test(role, settings=MANY)
 
 
 def test_an_invariant_of_ones_own_is_checked() -> None:

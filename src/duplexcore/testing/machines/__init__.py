@@ -7,5 +7,6 @@
 from .call import CallMachine as CallMachine
 from .connection import ConnectionMachine as ConnectionMachine
 from .hostile import HostilePeerMachine as HostilePeerMachine
+from .hostile import HostileServerMachine as HostileServerMachine
 
-__all__ = ["CallMachine", "ConnectionMachine", "HostilePeerMachine"]
+__all__ = ["CallMachine", "ConnectionMachine", "HostilePeerMachine", "HostileServerMachine"]
