@@ -166,7 +166,8 @@ class ClientCall(Call):
             if room <= 0:
                 return None
             payload = self._pull_payload(room)
-            return Data(payload, self.send_state is _CLOSED and not self._outbox.size)
+            more = self._outbox.size > 0
+            return Data(payload, self.send_state is _CLOSED and not more, more)
         return Data(b"", True) if self.send_state is _CLOSED else None
 
     def _open(self, now: float) -> Output | None:

@@ -43,10 +43,12 @@ class Headers:
 
 @value
 class Data:
-    """Bytes to send; with ``end`` they are the last of this side."""
+    """Bytes to send; with ``end`` they are the last of this side. Without ``more`` the call need not be asked again
+    before it says `Lane.wants_write`."""
 
     payload: bytes
     end: bool = False
+    more: bool = field(default=True, compare=False)
 
 
 Output = Headers | Data

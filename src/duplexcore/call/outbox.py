@@ -30,6 +30,13 @@ class Outbox:
     def pull(self, room: int) -> bytes:
         """Takes up to ``room`` bytes, at least one: small messages share a frame, large ones are cut."""
         parts, cut = self.parts, self._cut
+        if not cut and self.size <= room:  # as most do, it all leaves at once
+            whole = b"".join(parts)
+            parts.clear()
+            self.size = 0
+            if self.replay is not None and not self.replay.keep(whole):
+                self.replay = None
+            return whole
         if not cut and len(parts) > 1:
             parts[:] = [b"".join(parts)]
         head = parts[0]

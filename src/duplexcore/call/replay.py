@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 __all__ = ["Replay", "ReplayBudget"]
 
 
@@ -31,7 +29,7 @@ class Replay:
 
     def __init__(self, budget: ReplayBudget) -> None:
         self._budget = budget
-        self.messages: deque[bytes] = deque()
+        self.messages: list[bytes] = []
         self.size = 0
 
     def keep(self, message: bytes) -> bool:

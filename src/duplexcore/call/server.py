@@ -195,7 +195,10 @@ class ServerCall(Call):
             if not self._headers_sent:
                 return self._open()
             if self._outbox.size:
-                return Data(self._pull_payload(room)) if room > 0 else None
+                if room <= 0:
+                    return None
+                payload = self._pull_payload(room)
+                return Data(payload, False, self._outbox.size > 0 or self._final is not None)
         return self._close() if self._final is not None else None
 
     def _open(self) -> Output | None:

@@ -262,25 +262,27 @@ class Http2Carrier:
         _ON_FRAME[frame.type](self, frame)
 
     def _on_data(self, stream_id: int, payload: bytes, flow_size: int, end: bool) -> None:
-        if not self._window.received(flow_size):
-            text = "the peer sent more than the connection's window"
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text, Limit.CONNECTION_WINDOW)
         # Given back on arrival: an unread call holds up no other (FLOW-2), an ended one owes nothing (FLOW-5).
-        if increment := self._window.consumed(flow_size):
+        if increment := self._window.passed(flow_size):
+            if increment < 0:
+                text = "the peer sent more than the connection's window"
+                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text, Limit.CONNECTION_WINDOW)
             self.credit(0, increment)
-        lane = self._lane_of(stream_id, "DATA")
-        if lane is None or lane.abort_code is not None:
-            if not payload and not end:
-                self.flood.empty_data(0)
-            self._drop_frame(lane, end)
+        lane = self._lanes.get(stream_id)
+        if lane is not None and lane.receiving:
+            lane.on_data(payload, flow_size, end)
+            if end and lane.abort_code is None:
+                self._peer_ended(lane, headers=None)
+                lane.call.on_end()
             return
-        if not lane.receiving:
+        if lane is None:
+            self._check_opened(stream_id, "DATA")
+        elif lane.abort_code is None:
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent DATA after the end of its side")
             return
-        lane.on_data(payload, flow_size, end)
-        if end and lane.abort_code is None:
-            self._peer_ended(lane, headers=None)
-            lane.call.on_end()
+        if not payload and not end:
+            self.flood.empty_data(0)
+        self._drop_frame(lane, end)
 
     def _on_headers(self, stream_id: int, fragment: bytes, end: bool) -> None:
         headers = self._decoder.decode(fragment)  # always: the table must stay in step (MAL-2)
@@ -291,13 +293,12 @@ class Http2Carrier:
             else:
                 self._on_late_headers(stream_id, headers)
             return
-        if lane.abort_code is not None:
+        if lane.receiving:
+            self._hand_over(lane, headers, end, _RESPONSE)
+        elif lane.abort_code is not None:
             self._drop_frame(lane, end)
-            return
-        if not lane.receiving:
+        else:
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent HEADERS after the end of its side")
-            return
-        self._hand_over(lane, headers, end, _RESPONSE)
 
     def _hand_over(self, lane: Http2Lane, headers: HeaderList, end: bool, opening: Kind) -> None:
         kind = lane.on_headers(headers, end, opening=opening)
@@ -504,17 +505,19 @@ class Http2Carrier:
                 self._queues.block(lane)
             elif connection_room <= 0:
                 self._queues.hold(lane)
+            return
+        if self._strikes is not None:
+            self._strikes.sent()
+        if type(output) is Data:
+            core.send_data(lane, output.payload, end=output.end)
+            more = output.more
         else:
-            if self._strikes is not None:
-                self._strikes.sent()
-            if isinstance(output, Data):
-                core.send_data(lane, output.payload, end=output.end)
-            else:
-                core.send_headers(lane, output.fields, end=output.end)
-            if output.end:
-                self._own_end(lane)
-            else:
-                self.queue(lane)
+            core.send_headers(lane, output.fields, end=output.end)
+            more = True
+        if output.end:
+            self._own_end(lane)
+        elif more:
+            self._queues.ready(lane)
 
     def _own_end(self, lane: Http2Lane) -> None:
         if lane.step(_SEND_END) is _CLOSED:

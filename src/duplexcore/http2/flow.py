@@ -25,6 +25,18 @@ class ReceiveWindow:
         self.available -= size
         return self.available >= 0
 
+    def passed(self, size: int) -> int:
+        """`received`, and `consumed` at once; -1: the peer sent more than it may."""
+        self.available -= size
+        if self.available < 0:
+            return -1
+        self.owed += size
+        if self.owed * 4 < self.size:
+            return 0
+        increment, self.owed = self.owed, 0
+        self.available += increment
+        return increment
+
     def consumed(self, size: int) -> int:
         """The increment to announce now, or 0."""
         self.owed += size

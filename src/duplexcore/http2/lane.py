@@ -142,7 +142,7 @@ class Http2Lane:
             self._carrier.flood.progress()
             self.headers_seen = True
             self._content_length = verdict.length
-        if end and not self._length_holds(0, end=True):
+        if end and self._content_length is not None and not self._length_holds(0, end=True):
             return None
         self.call.on_headers(headers.block, end)
         return kind
@@ -152,7 +152,7 @@ class Http2Lane:
             text = "the peer sent more than the stream's window"
             self.fail(ErrorCode.FLOW_CONTROL_ERROR, text, Limit.STREAM_WINDOW)
             return
-        if not self._length_holds(len(payload), end=end):
+        if self._content_length is not None and not self._length_holds(len(payload), end=end):
             return
         if padding := flow_size - len(payload):
             self.consumed(padding)
@@ -171,8 +171,7 @@ class Http2Lane:
 
     def _length_holds(self, size: int, *, end: bool) -> bool:
         """The ledger of a content-length that the peer announced (MAL-4)."""
-        if self._content_length is None:
-            return True
+        assert self._content_length is not None
         self._content_length -= size
         if self._content_length < 0 or (end and self._content_length):
             self.fail(ErrorCode.PROTOCOL_ERROR, "content-length does not match the data")

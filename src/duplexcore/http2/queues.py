@@ -73,8 +73,10 @@ class SendQueues:
 
     def ready(self, lane: Http2Lane) -> None:
         """It has something to send, or may have. One that stands in line keeps its place."""
-        if lane.place is not _READY:
-            self.remove(lane)
+        place = lane.place
+        if place is not _READY:
+            if place is not _AWAY:
+                self.remove(lane)
             self._ready[lane] = None
             lane.place = _READY
 
