@@ -227,6 +227,20 @@ def _decode_binary(name: str, part: bytes) -> bytes:
         raise InvalidMetadataError(f"metadata {name[:256]!r} is not base64: {error}") from None
 
 
+class FieldList(list[Field]):
+    """A header list that is sent again and again, and never changed: it knows its size, and is looked up by what it is,
+    not by what it holds."""
+
+    __slots__ = ("size",)
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        super().__init__(fields)
+        self.size = field_list_size(self[:])
+
+
 def field_list_size(fields: Sequence[Field]) -> int:
     """The size of a header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 6.5.2, MD-10): bytes."""
+    if type(fields) is FieldList:
+        return fields.size
     return 32 * len(fields) + sum(map(len, chain.from_iterable(fields)))

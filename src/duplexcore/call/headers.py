@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from .. import _version
 from ..config import ClientConfig, Limit, ServerConfig
-from ..metadata import EMPTY, HIDDEN, Field, InvalidMetadataError, Metadata, decode_metadata
+from ..metadata import EMPTY, HIDDEN, Field, FieldList, InvalidMetadataError, Metadata, decode_metadata
 from ..status import STATUS_BY_HTTP_STATUS, ErrorCode, Status, StatusCode, encode_message, parse_status, quoted
 from ..values import value
 from .lane import Block
@@ -77,10 +77,13 @@ def request_fields(
     custom: list[Field],
 ) -> list[Field]:
     """Request-Headers in the order that PROTOCOL-HTTP2 "Requests" gives (HDR-1)."""
-    target, rest = _request(config.scheme, path, authority, subtype, config.user_agent, encoding, config.compressions)
-    if timeout is None:
-        return [*target, *rest, *custom]
-    return [*target, (b"grpc-timeout", timeout), *rest, *custom]
+    bare = _request(config.scheme, path, authority, subtype, config.user_agent, encoding, config.compressions)
+    if timeout is not None:
+        return [*bare[:_TARGET], (b"grpc-timeout", timeout), *bare[_TARGET:], *custom]
+    return [*bare, *custom] if custom else bare
+
+
+_TARGET: Final = 4
 
 
 @lru_cache(REMEMBERED)
@@ -92,22 +95,21 @@ def _request(
     user_agent: str,
     encoding: str | None,
     compressions: tuple[str, ...],
-) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
-    """What stands before the timeout, and after it."""
-    target = (
-        (b":method", b"POST"),
-        (b":scheme", scheme.encode()),
-        (b":path", path.encode()),
-        (b":authority", authority.encode()),
+) -> FieldList:
+    """A request without timeout and metadata; the first `_TARGET` fields stand before the timeout."""
+    return FieldList(
+        (
+            (b":method", b"POST"),
+            (b":scheme", scheme.encode()),
+            (b":path", path.encode()),
+            (b":authority", authority.encode()),
+            (b"te", b"trailers"),
+            (b"content-type", content_type_of(subtype)),
+            (b"user-agent", f"{user_agent} {USER_AGENT}".lstrip().encode()),
+            *([] if encoding is None else [(b"grpc-encoding", encoding.encode())]),
+            accepted_encodings(compressions),
+        )
     )
-    rest = (
-        (b"te", b"trailers"),
-        (b"content-type", content_type_of(subtype)),
-        (b"user-agent", f"{user_agent} {USER_AGENT}".lstrip().encode()),
-        *([] if encoding is None else [(b"grpc-encoding", encoding.encode())]),
-        accepted_encodings(compressions),
-    )
-    return target, rest
 
 
 # --- what a server sends ---------------------------------------------------------------------------------------------
@@ -115,27 +117,31 @@ def _request(
 
 def response_fields(config: ServerConfig, subtype: str, encoding: str | None, custom: Sequence[Field]) -> list[Field]:
     """Response-Headers (HDR-13)."""
-    return [*_response(subtype, encoding, config.compressions), *custom]
+    bare = _response(subtype, encoding, config.compressions)
+    return [*bare, *custom] if custom else bare
 
 
 @lru_cache(REMEMBERED)
-def _response(subtype: str, encoding: str | None, compressions: tuple[str, ...]) -> tuple[Field, ...]:
-    return (
-        (b":status", b"200"),
-        (b"content-type", content_type_of(subtype)),
-        *([] if encoding is None else [(b"grpc-encoding", encoding.encode())]),
-        accepted_encodings(compressions),
+def _response(subtype: str, encoding: str | None, compressions: tuple[str, ...]) -> FieldList:
+    return FieldList(
+        (
+            (b":status", b"200"),
+            (b"content-type", content_type_of(subtype)),
+            *([] if encoding is None else [(b"grpc-encoding", encoding.encode())]),
+            accepted_encodings(compressions),
+        )
     )
 
 
-_STATUS_FIELDS: Final[tuple[Field, ...]] = tuple((b"grpc-status", b"%d" % code) for code in StatusCode)
+_STATUS_LISTS: Final = tuple(FieldList([(b"grpc-status", b"%d" % code)]) for code in StatusCode)
 
 
 def trailer_fields(status: Status, custom: Sequence[Field]) -> list[Field]:
     """Trailers (STAT-1): the message is left out when it is empty (STAT-8)."""
+    bare = _STATUS_LISTS[status.code]
     if not status.message:
-        return [_STATUS_FIELDS[status.code], *custom]
-    return [_STATUS_FIELDS[status.code], (b"grpc-message", encode_message(status.message)), *custom]
+        return [*bare, *custom] if custom else bare
+    return [*bare, (b"grpc-message", encode_message(status.message)), *custom]
 
 
 def trailers_only_fields(

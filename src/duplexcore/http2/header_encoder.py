@@ -8,7 +8,7 @@ from typing import Final
 from hpack.table import HeaderTable
 
 from ..config import Config
-from ..metadata import SENSITIVE, Field, field_list_size
+from ..metadata import SENSITIVE, Field, FieldList, field_list_size
 from .settings import INITIAL_TABLE_SIZE
 
 __all__: list[str] = []
@@ -27,6 +27,8 @@ _FIRST_DYNAMIC: Final = len(HeaderTable.STATIC_TABLE) + 1
 _VARYING: Final = frozenset({b"grpc-timeout"})
 #: How many fields are remembered to have been sent once.
 _ONCE: Final = 64
+#: How many whole lists are remembered.
+_LISTS: Final = 64
 
 
 class FieldEncoder:
@@ -36,7 +38,7 @@ class FieldEncoder:
     evicted: so what was inserted is encoded by looking it up, and only what varies is written out.
     """
 
-    __slots__ = ("_entries", "_known", "_most", "_once", "_room", "_sensitive", "_size", "_updates")
+    __slots__ = ("_entries", "_known", "_lists", "_most", "_once", "_room", "_sensitive", "_size", "_updates")
 
     def __init__(self, config: Config) -> None:
         #: The largest dynamic table, whatever the peer offers (H2-10).
@@ -47,7 +49,8 @@ class FieldEncoder:
         self._updates = _integer(self._size, _SIZE_UPDATE) if self._size < INITIAL_TABLE_SIZE else b""
         self._entries: list[Field] = []  # of the dynamic table, the oldest first
         self._once: dict[Field, None] = {}
-        self._known: dict[Field, bytes] = {}  # how fields of either table are encoded, as the table stands
+        self._known: dict[Field, bytes] = {}  # how fields of either table are encoded, as the table stands,
+        self._lists: dict[FieldList, bytes] = {}  # and lists of nothing but such fields
 
     @property
     def header_table_size(self) -> int:
@@ -62,13 +65,28 @@ class FieldEncoder:
             self._updates = _integer(0, _SIZE_UPDATE) + (_integer(size, _SIZE_UPDATE) if size else b"")
             self._entries.clear()
             self._known.clear()
+            self._lists.clear()
 
     def encode(self, fields: Iterable[Field]) -> bytes:
         """The block of a header list."""
+        if type(fields) is not FieldList:
+            return self._announced(self._encode(fields))
+        block = self._lists.get(fields)
+        if block is None:
+            block = self._encode(fields)
+            if all(map(self._known.__contains__, fields)):  # it will be the same until the table changes
+                if len(self._lists) >= _LISTS:
+                    self._lists.clear()
+                self._lists[fields] = self._encode(fields)
+        return self._announced(block) if self._updates else block
+
+    def _encode(self, fields: Iterable[Field]) -> bytes:
         known, anew = self._known.get, self._encode_anew
-        block = b"".join([known(field) or anew(field) for field in fields])
-        if self._updates:
-            block, self._updates = self._updates + block, b""
+        return b"".join([known(field) or anew(field) for field in fields])
+
+    def _announced(self, block: bytes) -> bytes:
+        """Behind the table's new size, if it is new."""
+        block, self._updates = self._updates + block, b""
         return block
 
     def _encode_anew(self, field: Field) -> bytes:
@@ -89,6 +107,7 @@ class FieldEncoder:
         del self._once[field]
         self._room -= size
         self._entries.append(field)
+        self._lists.clear()
         for index, entry in enumerate(reversed(self._entries), _FIRST_DYNAMIC):
             self._known[entry] = _integer(index, _INDEXED)
         return _literal(_INSERTED, name, value)
