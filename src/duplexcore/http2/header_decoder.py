@@ -61,15 +61,19 @@ class HeaderDecoder:
                 at += 1
                 if first & 0x80:
                     index = first & 0x7F
-                    if index == 0x7F or not index:
-                        return None  # a long index, or none
+                    if index == 0x7F:
+                        index, at = _long_index(fragment, at, 0x7F)
+                    elif not index:
+                        return None
                     fields.append(_STATIC[index] if index < _FIRST_DYNAMIC else table[index - _FIRST_DYNAMIC])
                     continue
                 looked_up = False
-                if first & 0x60 or first & 0x0F == 0x0F:
-                    return None  # it changes the table, or has a long index
+                if first & 0x60:
+                    return None  # it changes the table
                 if index := first & 0x0F:
-                    name = _STATIC[index][0]
+                    if index == 0x0F:
+                        index, at = _long_index(fragment, at, 0x0F)
+                    name = (_STATIC[index] if index < _FIRST_DYNAMIC else table[index - _FIRST_DYNAMIC])[0]
                 else:
                     name, at = _string(fragment, at)
                 value, at = _string(fragment, at)
@@ -106,6 +110,13 @@ class HeaderDecoder:
     def fingerprint_state(self) -> object:
         """What is remembered follows from the rest."""
         return self._decoder
+
+
+def _long_index(fragment: bytes, at: int, most: int) -> tuple[int, int]:
+    """An index of two bytes, whose second is there, and where it ends; IndexError if it is longer."""
+    if fragment[at] & 0x80:
+        raise IndexError
+    return most + fragment[at], at + 1
 
 
 def _string(fragment: bytes, at: int) -> tuple[bytes, int]:
