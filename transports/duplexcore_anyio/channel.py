@@ -20,6 +20,7 @@ from .client_core import NO_METADATA, ClientCore
 from .connections import Connections
 from .credentials import CallCredentials, made_by
 from .driver import Observer
+from .waiting import backend
 
 if TYPE_CHECKING:
     from .connecting import Connecting
@@ -82,6 +83,7 @@ class Channel:
         self._credentials = credentials
         self._protected = config.scheme == "https" or (local_credentials and connections.is_local)
         self._replay = ReplayBudget()
+        self._ambient_deadline = backend().current_effective_deadline  # as anyio has it
         self._left = False
 
     @staticmethod
@@ -117,12 +119,19 @@ class Channel:
 
     async def unary(self, method: UnaryMethod[Req, Resp], request: Req, **options: Unpack[CallOptions]) -> Resp:
         """Sends one request, returns the one response. Raises `RpcError` for a status other than OK."""
-        return (await self.unary_result(method, request, **options)).response
+        return (await self._ask(method, request, options))[0]
 
     async def unary_result(
         self, method: UnaryMethod[Req, Resp], request: Req, **options: Unpack[CallOptions]
     ) -> UnaryResult[Resp]:
         """As `unary`, with what else came."""
+        response, core = await self._ask(method, request, options)
+        engine = core.engine
+        initial = engine.initial_metadata or NO_METADATA
+        return UnaryResult(response, initial, core.trailing_metadata, engine.was_compressed)
+
+    async def _ask(self, method: UnaryMethod[Req, Resp], request: Req, options: CallOptions) -> tuple[Resp, ClientCore]:
+        """The response, and the call, which is over."""
         payload = method.request_codec.encode(request)
         core = await self._start(method, options, single=True)
         try:
@@ -131,12 +140,9 @@ class Channel:
             if message is None:
                 await core.fail()
             try:
-                response = method.response_codec.decode(message)
+                return method.response_codec.decode(message), core
             except Exception as error:
                 raise core.undecodable(error) from error
-            engine = core.engine
-            initial = engine.initial_metadata or NO_METADATA
-            return UnaryResult(response, initial, core.trailing_metadata, engine.was_compressed)
         finally:
             core.leave()
 
@@ -241,7 +247,7 @@ class Channel:
         core = ClientCore(call, place, self._connections, ambient=ambient, wait_for_ready=patient)
         if deadline is not None or call.ended is not None:
             place.settle()
-        place.wake_writer()
+        core.tell()
         return core
 
     async def _identify(
@@ -269,7 +275,7 @@ class Channel:
         if timeout is not None and math.isnan(timeout):
             raise ValueError("timeout is not a number")
         own = math.inf if timeout is None else anyio.current_time() + timeout
-        ambient = anyio.current_effective_deadline() if (self._inherit if inherit is None else inherit) else math.inf
+        ambient = self._ambient_deadline() if (self._inherit if inherit is None else inherit) else math.inf
         if ambient < own:
             return ambient, True
         return (None if own == math.inf else own), False

@@ -81,7 +81,8 @@ class ClientCore(CallCore[ClientCall]):
         self.said_all = True
         if self.engine.send_message(payload):
             self.engine.half_close()
-        self.driver.wake_writer()
+        if self._told != self.driver.turn:
+            self.tell()
 
     def end_writing(self) -> None:
         self.said_all = True

@@ -97,7 +97,8 @@ class CallCore(Generic[EngineCallT]):
         while (message := engine.take_message()) is None:
             if engine.receive_state >= _CLOSED:
                 return None
-            self.tell()  # credit for a message that is larger than the window
+            if self._told != self.driver.turn:
+                self.tell()  # credit for a message that is larger than the window
             if (waiter := self._readable) is None:
                 waiter = self._readable = self.driver.new_waiter()
             self._reading = True

@@ -30,14 +30,14 @@ async def run_handler(core: ServerCore, registered: Registered) -> None:
     try:
         if engine.deadline is not None and anyio.current_time() >= engine.deadline:
             core.driver.tick(engine.deadline)  # it passed before the handler could run (DEAD-5)
-        with anyio.CancelScope(deadline=math.inf if engine.deadline is None else engine.deadline) as core.scope:
+        deadline = math.inf if engine.deadline is None else engine.deadline
+        with core.driver.new_scope(deadline=deadline) as core.scope:
             if engine.ended is not None:  # before the task ran
                 core.scope.cancel()
             outcome = await _outcome(core, registered)
     finally:
         core.leave()
         _finish(core, outcome)
-        core.driver.settle()
         core.driver.wake_writer()
 
 
@@ -101,9 +101,16 @@ def _sendable(core: ServerCore, metadata: Metadata) -> Metadata:
 
 
 async def _unary(core: ServerCore, registered: Registered) -> None:
-    request = await _request(core, registered)
+    """As `_request` and `_respond` do it, without the objects and coroutines between: most calls are of this kind."""
+    method = registered.method
+    if (payload := await core.take()) is None:
+        await core.end_of_messages()
+    try:
+        request = method.request_codec.decode(payload)
+    except Exception as error:
+        raise core.undecodable(error) from error
     response = await registered.handler(request, ServerContext(core))
-    await _respond(core, registered, response)
+    await core.offer(method.response_codec.encode(response))
 
 
 async def _server_streaming(core: ServerCore, registered: Registered) -> None:

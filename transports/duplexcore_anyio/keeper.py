@@ -9,7 +9,7 @@ from anyio.abc import TaskGroup
 
 from duplexcore import CallReadable, CallWritable, ClientConnection, ConnectionEvent, ServerConnection
 
-from .waiting import alarms, clock, waiters
+from .waiting import alarms, backend, clock, waiters
 
 __all__ = ["LOGGER", "Keeper", "shown"]
 
@@ -33,6 +33,8 @@ class Keeper(Generic[EngineT]):
         self.peer_certificate: bytes | None = None
         #: Makes waiters for the event loop that runs.
         self.new_waiter = waiters()
+        #: Makes cancel scopes, as `anyio.CancelScope` does.
+        self.new_scope = backend().create_cancel_scope
         #: Rises whenever the writer has looked for what there is to write: who has woken it since need not again.
         self.turn = 0
         #: Reads the event loop's clock.

@@ -113,8 +113,9 @@ class ProtocolDriver(Driver[EngineT], asyncio.BufferedProtocol):
             return
         self._spoken += 1
         if self._spoken >= AT_ONCE:
-            self._spoken = 0
-            if self.engine.backlog >= AT_ONCE:
+            self._spoken = self.engine.backlog  # who has only taken what came does not count
+            if self._spoken >= AT_ONCE:
+                self._spoken = 0
                 self._write()
 
     # --- heard from the transport -----------------------------------------------------------------------------------
@@ -220,15 +221,17 @@ class ProtocolDriver(Driver[EngineT], asyncio.BufferedProtocol):
         if self._phase is _OPEN:
             now, written = self.now(), 0
             try:
-                while not self._is_full and (data := engine.data_to_send(now, WRITE_SIZE)):
-                    self._transport.write(data)
-                    written += len(data)
+                while not self._is_full:
+                    if data := engine.data_to_send(now, WRITE_SIZE):
+                        self._transport.write(data)
+                        written += len(data)
+                    if len(data) < WRITE_SIZE:  # that was all
+                        if engine.is_closed and not self._is_full:
+                            self._leave()
+                        break
                     if written >= TURN_SIZE:
                         self.wake_writer()
                         break
-                else:
-                    if engine.is_closed and not self._is_full:
-                        self._leave()
             except Exception as error:  # noqa: BLE001 - a defect of ours
                 self._surprised(error)
         self._pass_on(engine)

@@ -190,6 +190,9 @@ class ClientStreamingServerCall(ServerContext, ObjectReceiveStream[Req], Generic
         """See `CallReader.receive`: EndOfStream when the client has half-closed."""
         return await self.reader.receive()
 
+    def __aiter__(self) -> CallReader[Req]:
+        return self.reader
+
     async def __anext__(self) -> Req:
         return await self.reader.__anext__()
 
@@ -213,6 +216,9 @@ class DuplexServerCall(ServerContext, ObjectReceiveStream[Req], ObjectSendStream
     async def receive(self) -> Req:
         """See `CallReader.receive`: EndOfStream when the client has half-closed."""
         return await self.reader.receive()
+
+    def __aiter__(self) -> CallReader[Req]:
+        return self.reader
 
     async def __anext__(self) -> Req:
         return await self.reader.__anext__()

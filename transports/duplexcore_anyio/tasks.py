@@ -58,7 +58,8 @@ class Handlers:
     def __init__(self, group: TaskGroup) -> None:
         self._group = group
         self._loop = asyncio.get_running_loop() if on_asyncio() else None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}  # those that run, by number
+        self._started = 0
         self._changed = waiters()()
         self._ended = False
         self._queue: deque[_Start] | None = None
@@ -71,9 +72,8 @@ class Handlers:
             self._queue.append((run, args))
             self._changed.wake()
         elif self._loop is not None:
-            task = self._loop.create_task(run(*args))
-            self._tasks.add(task)
-            task.add_done_callback(self._done)
+            self._started += 1
+            self._tasks[self._started] = self._loop.create_task(self._run(self._started, run, args))
         else:
             self._group.start_soon(run, *args)
 
@@ -83,15 +83,17 @@ class Handlers:
         if self._queue is not None:
             self._changed.wake()
             return
-        while self._tasks:
-            await self._changed.wait()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not self._tasks:
-            self._changed.wake()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            LOGGER.error("a handler's task failed", exc_info=error)  # a defect of ours: handlers' are judged in it
+    async def _run(self, number: int, run: Callable[..., Coroutine[Any, Any, None]], args: tuple[Any, ...]) -> None:
+        """Instead of a callback at the task's end, which is one more turn of the event loop."""
+        try:
+            await run(*args)
+        except Exception as error:  # noqa: BLE001 - a defect of ours: handlers' are judged in it
+            LOGGER.error("a handler's task failed", exc_info=error)
+        finally:
+            del self._tasks[number]
 
     async def _start_queued(self) -> None:
         assert self._queue is not None

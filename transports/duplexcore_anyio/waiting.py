@@ -11,12 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
-from anyio.abc import TaskGroup
+import anyio.lowlevel
+from anyio.abc import AsyncBackend, TaskGroup
 
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["Alarm", "Waiter", "alarms", "clock", "on_asyncio", "waiters"]
+__all__ = ["Alarm", "Waiter", "alarms", "backend", "clock", "on_asyncio", "waiters"]
 
 
 def on_asyncio() -> bool:
@@ -31,6 +32,11 @@ def clock() -> Callable[[], float]:
         return asyncio.get_running_loop().time
     now: Callable[[], float] = sys.modules["trio"].current_time
     return now
+
+
+def backend() -> type[AsyncBackend]:
+    """What anyio asks on the event loop that runs. It looks that up each time: here it is once for a connection."""
+    return anyio.lowlevel.current_token().backend_class
 
 
 # --- one task ---------------------------------------------------------------------------------------------------------
