@@ -24,7 +24,7 @@ def check(bench: ClientBench | ServerBench) -> None:
     carrier = bench.engine._carrier
     queues = carrier._queues
     standing = {
-        Place.OPENING: list(queues._opening),
+        Place.OPENING: list(queues.opening),
         Place.READY: list(queues._ready),
         Place.HELD: list(queues._held),
     }
@@ -32,7 +32,7 @@ def check(bench: ClientBench | ServerBench) -> None:
     assert len(everywhere) == len(set(everywhere)), "a lane is in two queues"
     for place, lanes in standing.items():
         assert all(lane.place is place for lane in lanes)
-    alive = {*carrier._lanes.values(), *queues._opening}
+    alive = {*carrier._lanes.values(), *queues.opening}
     assert set(everywhere) <= alive, "a lane that is over is in a queue"
     for lane in alive:
         call: Any = lane.call

@@ -12,7 +12,7 @@ from .events import CallEnded, CallEvent
 from .framing import PREFIX, prefix_of, size_of
 from .inbox import Inbox
 from .outbox import Outbox
-from .tables import SAID, Fault, Receive, Say, Send
+from .tables import SAID, Receive, Say, Send
 
 if TYPE_CHECKING:
     from .lane import Lane
@@ -162,18 +162,13 @@ class Call:
         self.ended = ended
         self.send_state = self._may_say(_END)
         self.receive_state = _OVER
-        self._outbox.clear()
+        if self._outbox.parts:
+            self._outbox.clear()
         self._inbox.end(ended)
         self._owner._call_readable(self)  # told to look already or not: writers and watchers are waiting, too
         self._owner._call_ended(self)
 
-    # --- bytes in ------------------------------------------------------------------------------------------------
-
-    def _receive(self, data: bytes) -> Fault | None:
-        """Hands over the messages that ``data`` completes; the fault that ended the direction, if one did."""
-        if self._inbox.receive(data):
-            self._owner._call_readable(self)
-        return self._inbox.decoder.fault
+    # --- inside --------------------------------------------------------------------------------------------------
 
     def _put(self, event: CallEvent) -> None:
         if self._inbox.put(event):

@@ -223,8 +223,12 @@ class ClientCall(Call):
             self._lane.consumed(len(data))
             if len(self._body) >= BODY_SHOWN:
                 self._end_foreign()
-        elif fault := self._receive(data):
-            self._fail(fault)
+        else:
+            inbox = self._inbox
+            if inbox.receive(data):
+                self._owner._call_readable(self)
+            if (fault := inbox.decoder.fault) is not None:
+                self._fail(fault)
 
     def on_end(self) -> None:
         if self.ended is None and self._hear(Hear.END):

@@ -179,6 +179,17 @@ class Inbox:
         self._spare = items[0] if items else None
         return None
 
+    def has_one(self, second: Fault) -> bool:
+        """Whether one message and the end of the peer's half are all that waits: then it is as if one had been expected
+        from the beginning."""
+        first, rest = self._first, self._rest
+        if rest is None or len(rest) != 1 or isinstance(rest[0], _ITEMS):
+            return False
+        if type(first) is not bytes and not (type(first) is Run and first.count == 1):
+            return False
+        self._second = second
+        return True
+
     def complete(self) -> bool:
         """The peer has ended its half in order: the only message can be taken now. False: it has not come."""
         if self._second is None:
@@ -208,6 +219,15 @@ class Inbox:
                 elif self._owed >= SMALL:
                     self._credit()
                 return first.data[start:end]
+            if type(first) is bytes and not self._early:
+                if self._rest is None:
+                    self._first = None
+                else:
+                    self._drop_first()
+                self.was_compressed = False
+                owed, self._owed = self._owed + PREFIX + len(first), 0
+                self._lane.consumed(owed)
+                return first
             if isinstance(first, _ITEMS):
                 return self._take_from(first)
             if not isinstance(first, InitialMetadata):
@@ -238,7 +258,8 @@ class Inbox:
     def end(self, event: CallEvent) -> None:
         """Nothing comes after this; what came before it can still be taken, and the reader is told in any case."""
         self._spare = None
-        self.decoder.drop()
+        if self.decoder.buffered:
+            self.decoder.drop()
         self._append(event)
         self._reader = _ANNOUNCED
 

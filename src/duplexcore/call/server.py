@@ -29,6 +29,7 @@ __all__ = ["ServerCall"]
 
 # Named for the same reason as in `duplexcore.call.base`.
 _UNHEARD: Final = Receive.IDLE
+_ALL_HEARD: Final = Receive.CLOSED
 _UNSAID: Final = Send.IDLE
 _ENDED: Final = Send.ENDED
 _FINISH: Final = Say.FINISH
@@ -120,9 +121,11 @@ class ServerCall(Call):
         than one, end the call with UNIMPLEMENTED (STAT-14). To be said on `CallStarted`, before anything is taken."""
         if self._inbox.single or self.ended is not None:
             return
+        if self.receive_state is _ALL_HEARD and self._inbox.has_one(_SECOND_REQUEST):
+            return  # as most do, it came whole
         if fault := self._inbox.expect_one(_SECOND_REQUEST):
             self._fail(fault)
-        elif self.receive_state is Receive.CLOSED:
+        elif self.receive_state is _ALL_HEARD:
             self._half_closed()
 
     def choose_compression(self, name: str | None) -> None:
@@ -213,11 +216,15 @@ class ServerCall(Call):
         assert self._final is not None
         final, self._final = self._final, None
         status = final.status
-        for spoken, custom in _lesser(status, final.custom):
-            fields = self._final_fields(spoken, custom)
-            if self._fits(fields):
-                self._end(CallEnded(status, final.metadata, _LOCAL))
-                return Headers(fields, True)
+        fields = self._final_fields(status, final.custom)
+        lesser = _lesser(status)
+        while not self._fits(fields):
+            if (spoken := next(lesser, None)) is None:
+                break
+            fields = self._final_fields(spoken, ())
+        else:
+            self._end(CallEnded(status, final.metadata, _LOCAL))
+            return Headers(fields, True)
         text = "the trailers are above the client's limit"
         self._end(CallEnded(Status(StatusCode.INTERNAL, text), EMPTY, Origin.LIBRARY))
         self._lane.abort(ErrorCode.INTERNAL_ERROR)
@@ -262,7 +269,8 @@ class ServerCall(Call):
         self.method = definition.path
         self.metadata = request.metadata
         self._inbox.decoder.encoding = definition.encoding
-        self.choose_compression(self.config.compression)
+        if self.config.compression is not None:
+            self.choose_compression(self.config.compression)
         self._owner._call_started(self, request.timeout)
         return True
 
@@ -273,8 +281,12 @@ class ServerCall(Call):
         self._owner._call_refused(self, status, limit)
 
     def on_data(self, data: bytes) -> None:
-        if self.ended is None and self._hear(_DATA) and not self._finished and (fault := self._receive(data)):
-            self._fail(fault)
+        if self.ended is None and self._hear(_DATA) and not self._finished:
+            inbox = self._inbox
+            if inbox.receive(data):
+                self._owner._call_readable(self)
+            if (fault := inbox.decoder.fault) is not None:
+                self._fail(fault)
 
     def on_end(self) -> None:
         if self.ended is None and self._hear(_END):
@@ -349,11 +361,10 @@ class ServerCall(Call):
             self._owner._call_released(self)
 
 
-def _lesser(status: Status, custom: Sequence[Field]) -> Iterator[tuple[Status, Sequence[Field]]]:
+def _lesser(status: Status) -> Iterator[Status]:
     """What does not fit loses its metadata first, then its message: the status at least (MD-12)."""
-    yield status, custom
     for message in (status.message[:100], ""):
-        yield Status(status.code, message), ()
+        yield Status(status.code, message)
 
 
 @value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import Final
 
 from ..call import ClientCall, Origin, ReplayBudget
@@ -21,6 +22,14 @@ __all__ = ["ClientConnection"]
 
 _METHOD = re.compile(r"/[!-.0-~]+(/[!-.0-~]+)+")
 _SUBTYPE = re.compile(r"[0-9a-z.\-_]*")
+
+
+@lru_cache(256)
+def _check_method(method: str) -> None:
+    """Applications call the same few again and again."""
+    if not _METHOD.fullmatch(method):
+        raise LocalProtocolError(f"method {method!r} is not of the form '/package.Service/Method'")
+
 
 # Named for the same reason as in `duplexcore.call.base`.
 _DRAINING: Final = ConnectionState.DRAINING
@@ -68,8 +77,7 @@ class ClientConnection(Connection[ClientCall]):
         On a connection that the peer has closed or is leaving, the call ends at once, as unprocessed. Raises
         `LocalProtocolError` for arguments that can not be sent, after `shutdown`, and when ``max_waiting_calls`` wait.
         """
-        if not _METHOD.fullmatch(method):
-            raise LocalProtocolError(f"method {method!r} is not of the form '/package.Service/Method'")
+        _check_method(method)
         if content_subtype and not _SUBTYPE.fullmatch(content_subtype):
             raise LocalProtocolError(f"content_subtype {content_subtype!r}: use a-z, 0-9, '.', '-' and '_'")
         coding = self.config.compression if compression is None else compression
@@ -166,10 +174,13 @@ class ClientConnection(Connection[ClientCall]):
         if self.state >= _DRAINING:
             return
         carrier = self._carrier
+        waiting = carrier.waiting
+        if not (waiting or self._short) and self.config.max_waiting_calls:
+            return
         free = max(0, carrier.peer_stream_limit - carrier.live)
-        if carrier.waiting > free or carrier.waiting >= self.config.max_waiting_calls:
+        if waiting > free or waiting >= self.config.max_waiting_calls:
             self._short = True
-        elif self._short and free and not carrier.waiting:
+        elif self._short and free and not waiting:
             self._short = False
             self._events.append(CallsAvailable())
 

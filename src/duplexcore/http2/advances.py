@@ -26,6 +26,11 @@ class Advances:
         self._favoured: Http2Lane | None = None
         self._waiting: OrderedDict[Http2Lane, int] = OrderedDict()  # what they have asked for, in order
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is out or waits."""
+        return bool(self._out or self._waiting or self._favoured is not None)
+
     def ask(self, lane: Http2Lane, size: int) -> None:
         if lane is self._favoured or not (self._waiting or self._out + size > self._budget):
             self._grant(lane, size)

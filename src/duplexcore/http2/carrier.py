@@ -145,12 +145,12 @@ class Http2Carrier:
     @property
     def waiting(self) -> int:
         """How many calls wait for a stream."""
-        return self._queues.opening
+        return len(self._queues.opening)
 
     @property
     def backlog(self) -> int:
         """How many calls have something to frame, as far as windows allow."""
-        opening = self._queues.opening if self._may_open() else 0
+        opening = len(self._queues.opening) if self._may_open() else 0
         return opening + self._queues.servable(window=self._core.connection_window > 0)
 
     @property
@@ -468,7 +468,8 @@ class Http2Carrier:
     def _open_streams(self, now: float, max_bytes: int) -> None:
         opened = False
         core, queues = self._core, self._queues
-        while self._may_open() and core.pending < max_bytes and (lane := queues.first_waiting()) is not None:
+        while queues.opening and self._may_open() and core.pending < max_bytes:
+            lane = next(iter(queues.opening))
             if self._next_own_id > LAST_OPENED:
                 reason = "the stream ids of the connection are used up"
                 self.stop_opening(reason)
@@ -508,7 +509,7 @@ class Http2Carrier:
             return
         if self._strikes is not None:
             self._strikes.sent()
-        if type(output) is Data:
+        if isinstance(output, Data):
             core.send_data(lane, output.payload, end=output.end)
             more = output.more
         else:
@@ -543,9 +544,11 @@ class Http2Carrier:
         self._queues.remove(lane)
         if lane.answer_induced:
             self.flood.answered()
-        self.advances.settle(lane)
-        self.flood.unpacked(-lane.unpacked)
-        lane.unpacked = 0
+        if self.advances.busy:
+            self.advances.settle(lane)
+        if lane.unpacked:
+            self.flood.unpacked(-lane.unpacked)
+            lane.unpacked = 0
 
     def _drop(self, lane: Http2Lane, reason: str, *, unprocessed: bool = False, limit: Limit | None = None) -> None:
         self._queues.remove(lane)

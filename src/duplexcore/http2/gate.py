@@ -79,6 +79,7 @@ class FrameGate:
         "_config",
         "_flood",
         "_most",
+        "_most_block",
         "_over",
         "_preface",
         "_settings_seen",
@@ -96,6 +97,7 @@ class FrameGate:
         self._settings_seen = False
         self._over = False
         self._most = config.max_frame_size
+        self._most_block = config.abuse.header_block_ratio * config.hard_header_list_size
         self._buffer = bytearray()  # of a frame that has come in part, or of the preface
         self._block: bytearray | None = None  # the header block under way,
         self._block_stream = 0  # its stream,
@@ -167,7 +169,8 @@ class FrameGate:
                 self._sink._on_data(stream_id, payload, size, bool(flags & END_STREAM))
                 return
             if type_ == _HEADERS and flags & _PLAIN_HEADERS == END_HEADERS:
-                self._check_block_size(len(payload))
+                if len(payload) > self._most_block:
+                    self._check_block_size(len(payload))
                 self._sink._on_headers(stream_id, payload, bool(flags & END_STREAM))
                 return
         self._settings_seen = True
@@ -289,9 +292,8 @@ class FrameGate:
             self._sink._on_headers(self._block_stream, fragment, self._block_end)
 
     def _check_block_size(self, size: int) -> None:
-        most = self._config.abuse.header_block_ratio * self._config.hard_header_list_size
-        if size > most:
-            raise too_much(Limit.HEADER_BLOCK_RATIO, f"a header block of more than {most:g} bytes")
+        if size > self._most_block:
+            raise too_much(Limit.HEADER_BLOCK_RATIO, f"a header block of more than {self._most_block:g} bytes")
 
 
 def _unpad(frame: Frame) -> bytes:

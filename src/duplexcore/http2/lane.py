@@ -82,10 +82,8 @@ class Http2Lane:
         self._carrier.queue(self)
 
     def consumed(self, size: int) -> None:
-        if self.receiving:
-            increment = self.window.consumed(size)
-            if increment:
-                self._carrier.credit(self.stream_id, increment)
+        if self.receiving and (increment := self.window.consumed(size)):
+            self._carrier.credit(self.stream_id, increment)
 
     def advance(self, size: int) -> None:
         if self.receiving:

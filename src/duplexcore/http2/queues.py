@@ -39,36 +39,28 @@ class SendQueues:
     A lane can be taken from wherever it stands at the same small cost.
     """
 
-    __slots__ = ("_held", "_opening", "_ready")
+    __slots__ = ("_held", "_ready", "opening")
 
     def __init__(self) -> None:
-        self._opening: OrderedDict[Http2Lane, None] = OrderedDict()
+        #: The lanes that wait for a stream, the oldest first.
+        self.opening: OrderedDict[Http2Lane, None] = OrderedDict()
         self._ready: OrderedDict[Http2Lane, None] = OrderedDict()
         self._held: OrderedDict[Http2Lane, None] = OrderedDict()
 
     # --- how many, and which --------------------------------------------------------------------------------------
 
-    @property
-    def opening(self) -> int:
-        """How many lanes wait for a stream."""
-        return len(self._opening)
-
     def waiting(self) -> list[Http2Lane]:
         """The lanes that wait for a stream, the oldest first."""
-        return list(self._opening)
+        return list(self.opening)
 
     def servable(self, *, window: bool) -> int:
         """How many lanes can be served; ``window``: the connection's is open."""
         return len(self._ready) + (len(self._held) if window else 0)
 
-    def first_waiting(self) -> Http2Lane | None:
-        """The lane that has waited longest for a stream; it stays where it is."""
-        return next(iter(self._opening), None)
-
     # --- moves ----------------------------------------------------------------------------------------------------
 
     def await_stream(self, lane: Http2Lane) -> None:
-        self._opening[lane] = None
+        self.opening[lane] = None
         lane.place = _OPENING
 
     def ready(self, lane: Http2Lane) -> None:
@@ -104,7 +96,7 @@ class SendQueues:
         if place is _READY:
             del self._ready[lane]
         elif place is _OPENING:
-            del self._opening[lane]
+            del self.opening[lane]
         elif place is _HELD:
             del self._held[lane]
         lane.place = _AWAY
