@@ -32,12 +32,19 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-#: What h2 sees in place of a received header list.
-_STAND_INS: Final[dict[Kind, list[Field]]] = {
-    Kind.REQUEST: [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"")],
-    Kind.RESPONSE: [(b":status", b"200")],
-    Kind.TRAILERS: [(b"grpc-status", b"0")],
+#: What h2 sees in place of a received header list,
+_STAND_INS: Final[dict[Kind, list[hpack.HeaderTuple]]] = {
+    Kind.REQUEST: [
+        hpack.HeaderTuple(b":method", b"POST"),
+        hpack.HeaderTuple(b":scheme", b"http"),
+        hpack.HeaderTuple(b":path", b"/"),
+        hpack.HeaderTuple(b":authority", b""),
+    ],
+    Kind.RESPONSE: [hpack.HeaderTuple(b":status", b"200")],
+    Kind.TRAILERS: [hpack.HeaderTuple(b"grpc-status", b"0")],
 }
+#: and of one that is sent: that it is no interim response is all that matters. It would copy each field, twice.
+_SENT: Final[list[Field]] = [(b"grpc-status", b"0")]
 _SETTINGS_ACK: Final = frames.write_frame(FrameType.SETTINGS, ACK, 0)
 
 
@@ -67,18 +74,19 @@ class _StandInDecoder(hpack.Decoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fields: list[Field] = []
+        self.fields: list[hpack.HeaderTuple] = []
 
     def decode(self, data: bytes, raw: bool = False) -> list[hpack.HeaderTuple]:
-        return [hpack.HeaderTuple(*field) for field in self.fields]
+        return self.fields
 
 
 class _Encoder(hpack.Encoder):
-    """Ours in the place of h2's."""
+    """Ours in the place of h2's: encodes the list that was put here, whatever h2 has seen of it."""
 
     def __init__(self, fields: FieldEncoder) -> None:
         super().__init__()
         self._fields = fields
+        self.list: Sequence[Field] = ()
 
     @property
     def header_table_size(self) -> int:
@@ -89,13 +97,13 @@ class _Encoder(hpack.Encoder):
         self._fields.header_table_size = value
 
     def encode(self, headers: Sequence[Field], huffman: bool = True) -> bytes:  # type: ignore[override]
-        return self._fields.encode(headers)
+        return self._fields.encode(self.list)
 
 
 class H2Core:
     """See `Core`. Every method keeps h2 in a state in which it can not object."""
 
-    __slots__ = ("_client", "_decoder", "_ended", "_h2", "_out")
+    __slots__ = ("_client", "_decoder", "_encoder", "_ended", "_h2", "_out", "max_frame_size")
 
     def __init__(self, config: Config, *, client: bool) -> None:
         self._client = client
@@ -109,7 +117,7 @@ class H2Core:
                 normalize_outbound_headers=False,
             )
         )
-        self._h2.encoder = _Encoder(FieldEncoder(config))
+        self._h2.encoder = self._encoder = _Encoder(FieldEncoder(config))
         self._h2.decoder = self._decoder = _StandInDecoder()
         initial = {h2.settings.SettingCodes(key): value for key, value in own_settings(config).items()}
         # `update()` on the settings that are there would not reach the first SETTINGS frame.
@@ -117,6 +125,7 @@ class H2Core:
         self._h2.max_inbound_frame_size = config.max_frame_size
         self._ended = 0
         self._out = bytearray()
+        self.max_frame_size = self._h2.max_outbound_frame_size
         self._h2.initiate_connection()
         if not client:
             self._receive(frames.PREFACE)
@@ -127,6 +136,7 @@ class H2Core:
         if SettingId.INITIAL_WINDOW_SIZE in values:
             self._h2.clean_up()  # the windows of streams that are over must not overflow
         self._receive(frames.settings(values))
+        self.max_frame_size = self._h2.max_outbound_frame_size
 
     def settings_acked(self) -> None:
         self._receive(_SETTINGS_ACK)
@@ -162,7 +172,8 @@ class H2Core:
     # --- out ------------------------------------------------------------------------------------------------------
 
     def send_headers(self, lane: Http2Lane, fields: Sequence[Field], *, end: bool) -> None:
-        self._h2.send_headers(lane.stream_id, fields, end_stream=end)
+        self._encoder.list = fields
+        self._h2.send_headers(lane.stream_id, _SENT, end_stream=end)
 
     def send_data(self, lane: Http2Lane, payload: bytes, *, end: bool) -> None:
         if payload:
@@ -200,10 +211,6 @@ class H2Core:
 
     def stream_window(self, lane: Http2Lane) -> int:
         return self._h2.streams[lane.stream_id].outbound_flow_control_window
-
-    @property
-    def max_frame_size(self) -> int:
-        return self._h2.max_outbound_frame_size
 
     # --- house-keeping --------------------------------------------------------------------------------------------
 
