@@ -1,5 +1,6 @@
 """A header block that comes again means what it meant: to the same reader, while the table stands (MAL-1, MAL-2)."""
 
+import hpack
 import pytest
 
 from duplexcore import ClientConfig, Limit, ServerConfig
@@ -8,7 +9,7 @@ from duplexcore.call.lane import Block
 from duplexcore.http2.header_decoder import HeaderDecoder
 from duplexcore.http2.header_encoder import FieldEncoder
 from duplexcore.http2.header_rules import HeaderList, Kind
-from duplexcore.metadata import Field, field_list_size
+from duplexcore.metadata import Field, FieldList, field_list_size
 
 RESPONSE: list[Field] = [(b":status", b"200"), (b"content-type", b"application/grpc+one")]
 BOTH = [*RESPONSE, (b"grpc-status", b"5")]
@@ -83,3 +84,40 @@ def test_a_large_block_is_read_anew_each_time() -> None:
     block = Block.of([*REQUEST, (b"x", b"v" * headers.REMEMBERED_SIZE)])
     assert isinstance(headers.read_request(block, config, full=None), headers.Request)
     assert block.known == ()
+
+
+def test_indexes_of_two_bytes_are_read_as_hpack_reads_them() -> None:
+    long = b"\x1f\x08\x03abc"  # authorization, never indexed: 15 + 8
+    decoder, other = HeaderDecoder(ServerConfig()), hpack.Decoder()
+    assert list(decoder._read(long).block.fields) == list(other.decode(long, raw=True)) == [(b"authorization", b"abc")]  # type: ignore[union-attr]
+    inserted = b"".join(b"\x40\x01%c\x01v" % letter for letter in range(97, 97 + 26)) * 3  # 78 entries
+    for each in (decoder._decoder, other):
+        each.decode(inserted)
+    for block in (b"\xff\x00", b"\xff\x0c", b"\x0f\x3f\x01w", b"\xff\x7f", b"\x0f\x7f\x01w"):
+        read = decoder._read(block)
+        try:
+            expected = list(other.decode(block, raw=True))
+        except hpack.HPACKError:
+            assert read is None
+        else:
+            assert read is not None
+            assert list(read.block.fields) == expected
+    assert decoder._read(b"\xff\x80\x01") is None  # three bytes are left to hpack
+
+
+def test_a_list_has_one_block_until_the_table_changes() -> None:
+    encoder, decoder = FieldEncoder(ClientConfig()), HeaderDecoder(ServerConfig())
+    always = FieldList([(b":method", b"POST"), (b"a", b"1"), (b"b", b"2")])
+    assert always.size == field_list_size([*always])
+    blocks = []
+    for other in (b"x", b"x", b"x", b"y", b"y", b"y"):  # enters the table when it is sent for the second time
+        for fields in (always, [(b"c", other)], always):
+            block = encoder.encode(fields)
+            assert list(decoder.decode(block).block.fields) == list(fields)
+            blocks.append(block)
+    assert len(set(blocks[0::3])) > 1, "the table has not changed"
+    assert blocks[15] == blocks[17]
+    encoder.header_table_size = 0
+    block = encoder.encode(always)
+    assert list(decoder.decode(block).block.fields) == always
+    assert decoder.decode(encoder.encode(always)).block.fields == always
