@@ -227,8 +227,7 @@ class HostileServerMachine(Hostile):
 
     @rule(target=streams)
     def start(self) -> int:
-        """A call is started, and gets the next stream if there is room for it."""
-        stream = self.next_stream
+        """A call is started: its stream, or the first one while there is no room for it."""
         assert isinstance(self.connection, ClientConnection)
         try:
             self.calls.append(self.connection.start_call(f"/hostile.Calls/{len(self.calls)}"))
@@ -236,7 +235,7 @@ class HostileServerMachine(Hostile):
             return 1  # it takes no more calls
         self.next_stream += 2
         self.listen()
-        return stream
+        return next((stream for stream, index in self.opened.items() if index == len(self.calls) - 1), 1)
 
     @rule(stream=streams, cuts=CUTS)
     def answer(self, stream: int, cuts: list[int]) -> None:
