@@ -144,6 +144,16 @@ def test_calls_available() -> None:
 
 
 @pytest.mark.req("CONN-7")
+def test_a_limit_below_the_calls_that_live_makes_nobody_wait() -> None:
+    bench = ClientBench(settings={raw.MAX_STREAMS: 2})
+    bench.engine.start_call("/a/b")
+    bench.pull()
+    bench.feed(raw.settings({raw.MAX_STREAMS: 0}))
+    bench.feed(raw.settings({raw.MAX_STREAMS: 2}))
+    assert bench.drain() == []
+
+
+@pytest.mark.req("CONN-7")
 def test_calls_available_after_the_limit_rose() -> None:
     bench = ClientBench(settings={raw.MAX_STREAMS: 0})
     bench.engine.start_call("/a/b")
