@@ -375,7 +375,6 @@ def serve(reach: Reach, mutants: Path, results: Path) -> None:
 
 def main() -> None:
     os.environ["HYPOTHESIS_PROFILE"] = "quick"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     sys.path[:0] = [str(Path(one).absolute()) for one in ("src", "transports", ".")]
     import anyio.pytest_plugin  # noqa: F401, PLC0415 - what takes long to import, and is not of ours
     import h2.connection  # noqa: F401, PLC0415

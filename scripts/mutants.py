@@ -18,11 +18,13 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -198,8 +200,9 @@ def execute(python: Path, minutes: float) -> None:
         subprocess.run(command, cwd=tree, check=True, stdout=subprocess.DEVNULL)
     ends = time.monotonic() + 60 * minutes
     shares = sorted(STATE.glob(f"*.{MUTANTS}"))
-    judges = [
-        subprocess.Popen([*command, str(share), str(share).replace(MUTANTS, RESULTS)], cwd=tree) for share in shares
+    judges = [  # each with the processes that it forks
+        subprocess.Popen([*command, str(share), str(share).replace(MUTANTS, RESULTS)], cwd=tree, start_new_session=True)
+        for share in shares
     ]
     total, shown = sum(len(share.read_text(encoding="utf-8").splitlines()) for share in shares), -1
     try:
@@ -210,7 +213,8 @@ def execute(python: Path, minutes: float) -> None:
                 shown = done
     finally:
         for judge in judges:
-            judge.terminate()
+            with suppress(ProcessLookupError):
+                os.killpg(judge.pid, signal.SIGKILL)
             judge.wait()
 
 
