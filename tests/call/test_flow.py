@@ -6,7 +6,9 @@ import pytest
 
 from duplexcore import ClientConfig, HalfClosed, InitialMetadata, LocalProtocolError, Message, MessageTooLargeError
 from duplexcore.call.framing import PREFIX, SMALL, frame_message
+from duplexcore.call.inbox import AHEAD
 from duplexcore.call.lane import Block, Data, Headers
+from duplexcore.call.outbox import LARGE, Outbox
 from tests.support.calls import REQUEST, Joined, NotingLane, Owner, client_call, history, server_call
 
 SIDES = pytest.mark.parametrize("side", ["client", "server"])
@@ -118,6 +120,16 @@ def test_small_messages_share_a_frame() -> None:
     assert call.pull(100, 0.0) == Data(frame_message(b"a") + frame_message(b"") + frame_message(b"bc"))
 
 
+@pytest.mark.req("RETRY-3")
+def test_large_messages_that_are_said_once_more_come_as_they_were() -> None:
+    outbox, said = Outbox(), [frame_message(bytes(size)) for size in (7, LARGE, 0, 2 * LARGE)]
+    outbox.refill(said)
+    outbox.parts += (frame_message(b"x" * LARGE)[:PREFIX], b"x" * LARGE)
+    outbox.size += PREFIX + LARGE
+    assert bytes(outbox.pull(10**6)) == b"".join((*said, frame_message(b"x" * LARGE)))
+    assert (outbox.parts, outbox.size) == ([], 0)
+
+
 @pytest.mark.req("FLOW-3")
 @SIDES
 @pytest.mark.parametrize("how", ["take_message", "next_event"])
@@ -138,23 +150,23 @@ def test_credit_is_given_back_as_messages_are_taken(side: str, how: str) -> None
 
 @pytest.mark.req("FLOW-4")
 @SIDES
-def test_while_a_reader_waits_an_unfinished_message_is_credited_as_it_comes_and_once(side: str) -> None:
+def test_while_a_reader_waits_an_unfinished_message_is_credited_ahead_and_once(side: str) -> None:
     call, lane, owner = opened(side)  # whose reader has found nothing
     framed = frame_message(bytes(1000)) + frame_message(b"next")
     call.on_data(framed[:3])
-    assert lane.consumed_bytes == 3
+    assert lane.consumed_bytes == 3  # what it will be is not known yet
     call.on_data(framed[3:500])
-    assert lane.consumed_bytes == 500
+    assert lane.consumed_bytes == 1005
     assert owner.notes == []
     call.on_data(framed[500:1008])
-    assert lane.consumed_bytes == 500  # complete: the rest when it is taken
+    assert lane.consumed_bytes == 1005
     assert owner.notes == ["readable"]
     assert call.take_message() == bytes(1000)
     assert lane.consumed_bytes == 1005
     call.on_data(framed[1008:1010])
     assert lane.consumed_bytes == 1005  # nobody waits
     assert call.take_message() is None
-    assert lane.consumed_bytes == 1010
+    assert lane.consumed_bytes == len(framed)
     call.on_data(framed[1010:])
     assert call.take_message() == b"next"
     assert lane.consumed_bytes == len(framed)
@@ -169,7 +181,39 @@ def test_who_has_never_asked_is_told_of_an_unfinished_message() -> None:
     call.on_data(b"\0\0\1\0\0")
     assert owner.notes == ["started", "readable"]
     assert call.take_message() is None
-    assert lane.consumed_bytes == 5
+    assert lane.consumed_bytes == 5 + 65_536
+
+
+@pytest.mark.req("FLOW-4")
+@SIDES
+def test_credit_is_no_more_than_a_mebibyte_ahead_and_no_less_than_half_of_it(side: str) -> None:
+    call, lane, _ = opened(side)
+    framed = frame_message(bytes(3 * AHEAD))
+    for at in range(0, len(framed), 100_000):
+        call.on_data(framed[at : at + 100_000])
+        came = min(at + 100_000, len(framed))
+        assert min(came + AHEAD // 2, len(framed)) <= lane.consumed_bytes <= min(came + AHEAD, len(framed))
+    assert call.take_message() == framed[PREFIX:]
+    assert lane.consumed_bytes == len(framed)
+
+
+@pytest.mark.req("FLOW-11", "FRM-2")
+@SIDES
+@pytest.mark.parametrize("room", [1, 4, 5, 6, 1000, 16_384, 40_000, 10**6])
+def test_large_and_small_messages_leave_in_order_however_much_is_pulled(side: str, room: int) -> None:
+    """Also those that were offered while another was framed in part; rooms that are tiny first, then larger."""
+    call, _, _ = opened(side)
+    sizes = [0, 3, LARGE - 1, LARGE, 7, LARGE + 1, 0, 2 * LARGE, LARGE, 5]
+    expected = b"".join(frame_message(bytes((size % 251,)) * size) for size in sizes)
+    got = b""
+    for size in sizes:
+        while not call.writable:
+            got += bytes(call.pull(room, 0.0).payload)
+        assert call.send_message(bytes((size % 251,)) * size)
+    while (output := call.pull(room if len(got) < 100 else max(room, 997), 0.0)) is not None:
+        assert 0 < len(output.payload) <= max(room, 997)
+        got += bytes(output.payload)
+    assert got == expected
 
 
 @pytest.mark.req("FLOW-4", "DUP-33")

@@ -144,6 +144,34 @@ def test_a_message_larger_than_the_window_comes_through(bench_class: Any, first:
         assert SMALL * 3 // 4 <= windows[1] <= SMALL
 
 
+@pytest.mark.req("FLOW-1", "FLOW-2", "FLOW-4", "DUP-39")
+@pytest.mark.parametrize("bench_class", SIDES)
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("sizes", [(16_384,), (5_000, 16_384, 16_384, 5_000)])
+def test_frames_of_a_large_message_count_the_same_one_by_one_and_in_a_row(
+    bench_class: Any, asked: bool, sizes: tuple[int, ...]
+) -> None:
+    """Credit, its order, and the whole state; also of a peer that goes beyond its window half-way."""
+    body = message(bytes(range(251)) * 8_000) * 2
+    frames: list[bytes] = []
+    at = 0
+    while at < len(body):
+        frames.append(raw.data(1, body[at : at + sizes[len(frames) % len(sizes)]]))
+        at += len(frames[-1]) - 9
+    seen = []
+    for step in (1, 10**9, 70_001):
+        bench = bench_with(bench_class, connection_window=300_000)
+        call = opened(bench)
+        while asked and call.next_event() is not None:
+            pass
+        data = b"".join(frames)
+        for piece in frames if step == 1 else [data[at : at + step] for at in range(0, len(data), step)]:
+            bench.give(piece)
+        seen.append((bench.engine.fingerprint(), bench.briefs(), call.take_message(), call.ended))
+    assert seen[0] == seen[1] == seen[2]
+    assert asked is (seen[0][2] is not None)
+
+
 @pytest.mark.req("FLOW-4")
 def test_nothing_is_credited_early_for_a_reader_that_does_not_ask() -> None:
     bench = bench_with(ServerBench, stream_window=SMALL)

@@ -249,6 +249,8 @@ class InProcessWorld(World):
 class Deaf:
     """The receiving end of a side that is written by hand."""
 
+    joinable = 0
+
     def on_headers(self, *_: Any) -> None: ...
 
     on_data = on_end = on_headers

@@ -170,13 +170,18 @@ class Call:
 
     # --- inside --------------------------------------------------------------------------------------------------
 
+    @property
+    def joinable(self) -> int:
+        """See `CallSide`."""
+        return self._inbox.joinable
+
     def _put(self, event: CallEvent) -> None:
         if self._inbox.put(event):
             self._owner._call_readable(self)
 
     # --- bytes out -----------------------------------------------------------------------------------------------
 
-    def _pull_payload(self, room: int) -> bytes:
+    def _pull_payload(self, room: int) -> bytes | memoryview:
         """Up to ``room`` bytes of the waiting messages; at least one byte of both."""
         outbox, limit = self._outbox, self.config.send_buffer
         was_full = outbox.size >= limit

@@ -151,6 +151,11 @@ class MessageDecoder:
         if self._length is None:
             self.buffered = len(self._prefix)
 
+    @property
+    def missing(self) -> int:
+        """Bytes of the unfinished message that have not come, once its prefix has; else 0."""
+        return 0 if self._length is None else PREFIX + self._length - self.buffered
+
     def drop(self) -> None:
         """Nothing more comes: what came of an unfinished message is forgotten."""
         self._prefix, self._parts, self._length, self.buffered = b"", [], None, 0

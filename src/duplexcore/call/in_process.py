@@ -103,6 +103,7 @@ class InProcessLink:
             return False
         if isinstance(output, Data):
             lane.room -= len(output.payload)
+            output = Data(bytes(output.payload), output.end, output.more)
         self.opened = True
         lane.carried.append(output)
         lane.ended = output.end
@@ -119,7 +120,7 @@ class InProcessLink:
                 receiver.on_headers(Block.of(fields), end)
             case Data(payload, end):
                 if payload:
-                    receiver.on_data(payload)
+                    receiver.on_data(bytes(payload))
                 if end:
                     receiver.on_end()
             case ErrorCode() as code:

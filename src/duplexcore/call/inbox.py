@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
+#: So much of an unfinished message is credited before it has come, in two halves: bytes.
+AHEAD: Final = 1024 * 1024
 _ITEMS: Final = (Run, bytes, Unpacked)  # as `Item`, which is slower to test for
 
 
@@ -302,11 +304,23 @@ class Inbox:
 
     def _advance_unfinished(self) -> None:
         """A reader waits for a message that may be larger than the window, or it is the only one: its bytes are
-        credited as they come, up to the message limit, which the decoder has checked (FLOW-4)."""
-        owed = self.decoder.buffered - self._early
-        if owed > 0:
-            self._early += owed
-            self._lane.advance(owed)
+        credited before they are taken, up to the message limit, which the decoder has checked (FLOW-4); and before
+        they come, or the peer would wait for credit again and again."""
+        decoder = self.decoder
+        if self._early - decoder.buffered <= AHEAD // 2:
+            owed = decoder.buffered + min(decoder.missing, AHEAD) - self._early
+            if owed > 0:
+                self._early += owed
+                self._lane.advance(owed)
+
+    @property
+    def joinable(self) -> int:
+        """How many bytes are only kept: they end no message, and none before the last makes credit due."""
+        decoder = self.decoder
+        missing, ahead = decoder.missing, self._early - decoder.buffered
+        if ahead < missing and (self._reader is _WAITING or self._second is not None):
+            return min(missing, ahead - AHEAD // 2)
+        return missing
 
     def fingerprint_state(self) -> object:
         """Without the accident of how messages were joined: each is shown as it came, or would have come plain."""

@@ -46,7 +46,7 @@ class Data:
     """Bytes to send; with ``end`` they are the last of this side. Without ``more`` the call need not be asked again
     before it says `Lane.wants_write`."""
 
-    payload: bytes
+    payload: bytes | memoryview
     end: bool = False
     more: bool = field(default=True, compare=False)
 
@@ -69,8 +69,8 @@ class Lane(Protocol):
         """The application took ``size`` bytes: the peer may send as many more."""
 
     def advance(self, size: int) -> None:
-        """The same, before they are taken: of a message that may be larger than the window, and must come whole. The
-        lane may put it off while it has advanced too much (SEC-11)."""
+        """The same, before they are taken, and perhaps before they have come: of a message that may be larger than the
+        window, and must come whole. The lane may put it off while it has advanced too much (SEC-11)."""
 
     def settle(self) -> None:
         """The message that had advances is taken, or no one will take it."""
@@ -90,6 +90,11 @@ class CallSide(Protocol):
 
     def on_data(self, data: bytes) -> None:
         """Bytes of messages, never none."""
+
+    @property
+    def joinable(self) -> int:
+        """How many bytes `on_data` only keeps, so that it is all the same in how many pieces they come."""
+        ...
 
     def on_end(self) -> None:
         """The peer ended its side without a header list."""

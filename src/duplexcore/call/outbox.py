@@ -12,53 +12,92 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
+#: The body of a large message is never joined with anything, nor copied: bytes.
+LARGE = 16 * 1024
+
+
 class Outbox:
-    """Whole messages, each behind its prefix. They are joined when bytes are asked for, all at once: a message costs an
-    entry in a list, a frame costs a slice."""
+    """Whole messages, each behind its prefix. Small ones are joined when bytes are asked for, all at once: a message
+    costs an entry in a list, a frame costs a slice. A large one is cut where it lies."""
 
     __slots__ = ("_cut", "parts", "replay", "size")
 
     def __init__(self) -> None:
-        #: Prefixes and bodies in turn; or many of them joined, which still begin and end with a whole message.
+        #: Prefixes and bodies in turn; first perhaps many of them joined, which begin and end with a whole message.
         self.parts: list[bytes] = []
         #: Bytes that wait. Who adds to ``parts`` adds here, too.
         self.size = 0
-        self._cut = 0  # how much of the first part is framed
+        self._cut = 0  # how much of the first part is framed; or of the first message, if that is large
         #: Keeps what has left (a client's); None: nobody wants it.
         self.replay: Replay | None = None
 
-    def pull(self, room: int) -> bytes:
+    def pull(self, room: int) -> bytes | memoryview:
         """Takes up to ``room`` bytes, at least one: small messages share a frame, large ones are cut."""
-        parts, cut = self.parts, self._cut
-        if not cut and self.size <= room:  # as most do, it all leaves at once
+        parts = self.parts
+        if not self._cut and self.size <= room:  # as most do, it all leaves at once
             whole = b"".join(parts)
             parts.clear()
             self.size = 0
             if self.replay is not None and not self.replay.keep(whole):
                 self.replay = None
             return whole
-        if not cut and len(parts) > 1:
-            parts[:] = [b"".join(parts)]
-        head = parts[0]
+        if not self._cut and len(parts) > 1:
+            self._join_small()
+        taken = self._pull_large(room) if self._large_first else self._pull_joined(room)
+        if parts and len(taken) < room:
+            return b"".join((taken, self.pull(room - len(taken))))
+        return taken
+
+    def _join_small(self) -> None:
+        """Those before the first large one."""
+        parts = self.parts
+        count = len(parts)
+        if self.size > count * LARGE // 2:  # else there may be a large one, but copying it is little of all there is
+            count = next((index - 1 for index, part in enumerate(parts) if len(part) >= LARGE), count)
+        if count > 1:
+            parts[:count] = [b"".join(parts[:count])]
+
+    @property
+    def _large_first(self) -> bool:
+        """Whether the first part is the prefix of a large message: behind joined ones stands a prefix."""
+        return len(self.parts) > 1 and len(self.parts[1]) >= LARGE
+
+    def _pull_joined(self, room: int) -> bytes:
+        head, cut = self.parts[0], self._cut
         end = cut + room
         if end < len(head):
             self._cut = end
             self.size -= room
             return head[cut:end]
         taken = head[cut:] if cut else head
-        del parts[0]
-        self._cut = 0
-        self.size -= len(taken)
-        if self.replay is not None and not self.replay.keep(head):
-            self.replay = None
-        if parts and len(taken) < room:
-            return taken + self.pull(room - len(taken))
+        self._done(1, len(taken))
         return taken
+
+    def _pull_large(self, room: int) -> bytes | memoryview:
+        (prefix, body), cut = self.parts[:2], self._cut
+        taken: bytes | memoryview = memoryview(body)[max(0, cut - PREFIX) : max(0, cut + room - PREFIX)]
+        if cut < PREFIX:
+            taken = b"".join((prefix[cut : cut + room], taken))
+        if cut + len(taken) == PREFIX + len(body):
+            self._done(2, len(taken))
+        else:
+            self._cut += len(taken)
+            self.size -= len(taken)
+        return taken
+
+    def _done(self, count: int, taken: int) -> None:
+        """So many parts are framed to their end, the last bytes of them just now."""
+        parts = self.parts[:count]
+        del self.parts[:count]
+        self._cut = 0
+        self.size -= taken
+        if self.replay is not None and not self.replay.keep(b"".join(parts)):
+            self.replay = None
 
     def refill(self, parts: list[bytes]) -> None:
         """Whole messages that are to be said once more, with nothing before them."""
-        self.parts = parts
-        self.size = sum(map(len, parts))
+        self.parts = [b"".join(parts)] if parts else []
+        self.size = sum(map(len, self.parts))
         self._cut = 0
 
     def clear(self) -> None:

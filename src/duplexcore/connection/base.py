@@ -62,7 +62,10 @@ class Connection(Generic[CallT]):
     # --- in -------------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
-        """Bytes of the peer. Whatever they are, it does not raise; due timers come first (DEAD-9)."""
+        """Bytes of the peer. Whatever they are, it does not raise; due timers come first (DEAD-9).
+
+        Nothing of ``data`` is kept: a driver may hand in views of one buffer, and read into that again.
+        """
         self.handle_timeout(now)
         if data and not self.is_closed:
             self._keepalive.heard(now)

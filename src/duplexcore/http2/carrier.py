@@ -14,7 +14,7 @@ from .advances import Advances
 from .core import make_core
 from .faults import ConnectionFault
 from .flow import ReceiveWindow
-from .frames import ACK, MAX_ID, Frame, FrameType, SettingId
+from .frames import ACK, HEADER_SIZE, MAX_ID, Frame, FrameType, SettingId
 from .gate import FrameGate
 from .header_decoder import HeaderDecoder
 from .header_rules import HeaderList, Kind
@@ -258,6 +258,10 @@ class Http2Carrier:
         before = f"; before: {self._farewell}" if self._farewell else ""
         self.close(ErrorCode.NO_ERROR, f"{reason}{inside}{before}", Origin.TRANSPORT, limit=limit, goaway=False)
 
+    def _joinable(self, stream_id: int) -> int:
+        lane = self._lanes.get(stream_id)
+        return 0 if lane is None else min(self._window.quiet, lane.joinable)
+
     def _on_frame(self, frame: Frame) -> None:
         _ON_FRAME[frame.type](self, frame)
 
@@ -463,7 +467,7 @@ class Http2Carrier:
             lane = self._queues.next(window=self._core.connection_window > 0)
             if lane is None:
                 break
-            self._frame_one(lane, now)
+            self._frame_one(lane, now, max_bytes)
 
     def _open_streams(self, now: float, max_bytes: int) -> None:
         opened = False
@@ -490,8 +494,8 @@ class Http2Carrier:
         if opened:
             self._owner._slots_changed()
 
-    def _frame_one(self, lane: Http2Lane, now: float) -> None:
-        """At most one frame of one call."""
+    def _frame_one(self, lane: Http2Lane, now: float, max_bytes: int) -> None:
+        """At most one frame of one call; all its turns up to ``max_bytes`` when nobody else has one between them."""
         if lane.abort_code is not None:
             self._reset(lane, lane.abort_code)
             return
@@ -499,8 +503,10 @@ class Http2Carrier:
             return
         core = self._core
         stream_room, connection_room = core.stream_window(lane), core.connection_window
-        room = min(stream_room, connection_room, core.max_frame_size, MAX_DATA)
-        output = lane.call.pull(room, now)
+        room = longest = min(core.max_frame_size, MAX_DATA)
+        if not self._queues.servable(window=True):
+            room *= -((core.pending - max_bytes) // (longest + HEADER_SIZE))
+        output = lane.call.pull(min(stream_room, connection_room, room), now)
         if output is None:
             if stream_room <= 0:
                 self._queues.block(lane)
@@ -510,7 +516,7 @@ class Http2Carrier:
         if self._strikes is not None:
             self._strikes.sent()
         if isinstance(output, Data):
-            core.send_data(lane, output.payload, end=output.end)
+            core.send_data(lane, output.payload, longest, end=output.end)
             more = output.more
         else:
             core.send_headers(lane, output.fields, end=output.end)

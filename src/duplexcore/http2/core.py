@@ -55,8 +55,9 @@ class Core(Protocol):
     def send_headers(self, lane: Http2Lane, fields: Sequence[Field], *, end: bool) -> None:
         """A header list, in as many frames as the peer's limit asks for."""
 
-    def send_data(self, lane: Http2Lane, payload: bytes, *, end: bool) -> None:
-        """No more than windows and frame size allow. An empty one ends the stream, and needs no window (FLOW-8)."""
+    def send_data(self, lane: Http2Lane, payload: bytes | memoryview, longest: int, *, end: bool) -> None:
+        """No more than windows allow, in frames of ``longest`` bytes, which the peer takes, and one of the rest. An
+        empty one ends the stream, and needs no window (FLOW-8)."""
 
     def send_reset(self, lane: Http2Lane, code: ErrorCode) -> None: ...
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from .frames import MAX_ID
+
 __all__: list[str] = []
 
 
 class ReceiveWindow:
     """One window, of a stream or of the connection. Bytes are given back a quarter of the window at a time (FLOW-3).
 
-    ``available + in the buffers + owed == size`` at every moment.
+    ``available + in the buffers + owed == size + advanced`` at every moment; ``advanced``: credit for bytes that have
+    not come yet, or that nobody has taken.
     """
 
     __slots__ = ("available", "owed", "size")
@@ -37,10 +40,15 @@ class ReceiveWindow:
         self.available += increment
         return increment
 
+    @property
+    def quiet(self) -> int:
+        """So many bytes may be received and consumed before anything is announced, or too much."""
+        return min(self.available, -(-self.size // 4) - self.owed)
+
     def consumed(self, size: int) -> int:
-        """The increment to announce now, or 0."""
+        """The increment to announce now, or 0: it would be too small, or the window above what it can be (FLOW-9)."""
         self.owed += size
-        if self.owed * 4 < self.size:
+        if self.owed * 4 < self.size or self.available + self.owed > MAX_ID:
             return 0
         increment, self.owed = self.owed, 0
         self.available += increment

@@ -34,6 +34,8 @@ _DATA: Final = int(FrameType.DATA)
 _HEADERS: Final = int(FrameType.HEADERS)
 _PLAIN_HEADERS: Final = END_HEADERS | PADDED | PRIORITY
 _ANY = range(2**24)
+#: Shorter DATA frames are not looked at for what follows them: bytes.
+LONG: Final = 4096
 
 
 def _exactly(size: int) -> range:
@@ -59,6 +61,10 @@ class Sink(Protocol):
 
     def _on_data(self, stream_id: int, payload: bytes, flow_size: int, end: bool) -> None:
         """DATA without its padding; ``flow_size`` with it (FLOW-1)."""
+
+    def _joinable(self, stream_id: int) -> int:
+        """So many bytes of a stream's DATA may be handed over in one piece, and come to the same as frame by frame."""
+        ...
 
     def _on_headers(self, stream_id: int, fragment: bytes, end: bool) -> None:
         """A HEADERS frame joined with its CONTINUATIONs, padding and priority removed."""
@@ -122,10 +128,33 @@ class FrameGate:
             following = at + HEADER_SIZE + length
             if following > end:
                 break
+            if length >= LONG and type_ == _DATA and not flags and (after := self._take_row(data, at, length)):
+                at = after
+                continue
             self._frame(type_, flags, stream_id & MAX_ID, bytes(data[at + HEADER_SIZE : following]), now)
             at = following
         if at < end and not self._over:
             self._buffer += data[at:]
+
+    def _take_row(self, data: bytes | bytearray | memoryview, at: int, length: int) -> int:
+        """Hands over DATA frames that are alike and in a row, the middle of a large message, in one piece, as far as
+        that comes to the same. Where they end; 0: they are to go one by one."""
+        step = HEADER_SIZE + length
+        if len(data) - at < 2 * step or self._block is not None or self._tap.observer is not None:
+            return 0
+        head = HEAD.unpack_from(data, at)
+        stream_id = head[4] & MAX_ID
+        most = min(self._sink._joinable(stream_id) // length, (len(data) - at) // step)
+        count = 1
+        while count < most and HEAD.unpack_from(data, at + count * step) == head:
+            count += 1
+        if count == 1:
+            return 0
+        end, whole = at + count * step, memoryview(data)
+        payload = b"".join([whole[start : start + length] for start in range(at + HEADER_SIZE, end, step)])
+        self._flood.progress()
+        self._sink._on_data(stream_id, payload, len(payload), False)
+        return end
 
     def _complete(self, data: bytes | bytearray | memoryview, at: int, now: float) -> int:
         """Goes on with the frame that has come in part; where in ``data`` it ends."""
@@ -142,7 +171,8 @@ class FrameGate:
         if len(buffer) < HEADER_SIZE + length:
             return at
         _, _, type_, flags, stream_id = HEAD.unpack_from(buffer)
-        payload = bytes(buffer[HEADER_SIZE:])
+        with memoryview(buffer) as whole:
+            payload = bytes(whole[HEADER_SIZE:])
         buffer.clear()
         self._frame(type_, flags, stream_id & MAX_ID, payload, now)
         if self._block is None:

@@ -175,9 +175,12 @@ class H2Core:
         self._encoder.list = fields
         self._h2.send_headers(lane.stream_id, _SENT, end_stream=end)
 
-    def send_data(self, lane: Http2Lane, payload: bytes, *, end: bool) -> None:
+    def send_data(self, lane: Http2Lane, payload: bytes | memoryview, longest: int, *, end: bool) -> None:
         if payload:
-            self._h2.send_data(lane.stream_id, payload, end_stream=end)
+            whole = memoryview(payload)
+            for at in range(0, len(payload), longest):
+                last = at + longest >= len(payload)
+                self._h2.send_data(lane.stream_id, bytes(whole[at : at + longest]), end_stream=end and last)
         else:
             self._h2.end_stream(lane.stream_id)  # `send_data` would ask for a window
 

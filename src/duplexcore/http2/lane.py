@@ -115,6 +115,14 @@ class Http2Lane:
         return (state is _OPEN or state is _HALF_CLOSED_LOCAL) and self.abort_code is None
 
     @property
+    def joinable(self) -> int:
+        """So many bytes of DATA may come in one piece, and come to the same as frame by frame."""
+        if not self.receiving:
+            return 0
+        room = min(self.window.available, self.call.joinable)
+        return room if self._content_length is None else min(room, self._content_length)
+
+    @property
     def sending(self) -> bool:
         state = self.state
         return state is _OPEN or state is _HALF_CLOSED_REMOTE

@@ -10,7 +10,7 @@ from ..metadata import Field
 from ..status import ErrorCode
 from . import frames
 from .faults import ConnectionFault
-from .frames import ACK, END_HEADERS, END_STREAM, HEAD, MAX_ID, FrameType, SettingId
+from .frames import ACK, END_HEADERS, END_STREAM, HEAD, HEADER_SIZE, MAX_ID, FrameType, SettingId
 from .header_encoder import FieldEncoder
 from .header_rules import Kind
 from .settings import INITIAL_FRAME_SIZE, INITIAL_WINDOW, own_settings
@@ -37,7 +37,7 @@ class NativeCore:
         self._initial_window = INITIAL_WINDOW
         self.connection_window = INITIAL_WINDOW
         self.max_frame_size = INITIAL_FRAME_SIZE
-        self._parts: list[bytes] = []  # what is to be sent, not joined yet,
+        self._parts: list[bytes | memoryview] = []  # what is to be sent, not joined yet,
         self.pending = 0  # and its size
         self.write((frames.PREFACE if client else b"") + frames.settings(own_settings(config)))
 
@@ -94,10 +94,20 @@ class NativeCore:
             last = END_HEADERS if at + most >= len(block) else 0
             self._frame(FrameType.CONTINUATION, last, lane.stream_id, block[at : at + most])
 
-    def send_data(self, lane: Http2Lane, payload: bytes, *, end: bool) -> None:
-        self.connection_window -= len(payload)
-        lane.peer_window -= len(payload)
-        self._frame(_DATA, END_STREAM if end else 0, lane.stream_id, payload)
+    def send_data(self, lane: Http2Lane, payload: bytes | memoryview, longest: int, *, end: bool) -> None:
+        size = len(payload)
+        self.connection_window -= size
+        lane.peer_window -= size
+        rest = payload if size <= longest else self._full_frames(lane.stream_id, memoryview(payload), longest)
+        self._frame(_DATA, END_STREAM if end else 0, lane.stream_id, rest)
+
+    def _full_frames(self, stream_id: int, payload: memoryview, longest: int) -> memoryview:
+        """All but the last frame of a large payload, whose heads are the same; what is left for the last."""
+        head, last = HEAD.pack(longest >> 16, longest & 0xFFFF, _DATA, 0, stream_id), (len(payload) - 1) // longest
+        for at in range(0, last * longest, longest):
+            self._parts += (head, payload[at : at + longest])
+        self.pending += last * (HEADER_SIZE + longest)
+        return payload[last * longest :]
 
     def send_reset(self, lane: Http2Lane, code: ErrorCode) -> None:
         self._frame(FrameType.RST_STREAM, 0, lane.stream_id, code.to_bytes(4, "big"))
@@ -109,10 +119,10 @@ class NativeCore:
         self._parts.append(frame)
         self.pending += len(frame)
 
-    def _frame(self, type_: int, flags: int, stream_id: int, payload: bytes) -> None:
+    def _frame(self, type_: int, flags: int, stream_id: int, payload: bytes | memoryview) -> None:
         size = len(payload)
         self._parts += (HEAD.pack(size >> 16, size & 0xFFFF, type_, flags, stream_id), payload)
-        self.pending += 9 + size
+        self.pending += HEADER_SIZE + size
 
     def take(self) -> bytes:
         data = b"".join(self._parts)

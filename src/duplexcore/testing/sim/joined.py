@@ -155,7 +155,7 @@ class End:
             case Headers(fields, end):
                 return _frame(HEADERS, END_HEADERS | end, stream, self._encoder.encode(fields))
             case Data(payload, end):
-                return _frame(DATA, int(end), stream, payload)
+                return _frame(DATA, int(end), stream, bytes(payload))
             case _:
                 return _frame(RST, 0, stream, int(item).to_bytes(4, "big"))
 
