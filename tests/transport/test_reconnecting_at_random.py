@@ -201,4 +201,6 @@ async def test_calls_end_servers_see_each_once_and_nothing_stays(
     assert {end for end in ends if end is not None} <= ENDS
     assert [name for name, times in servers.taken.items() if times > 1] == []
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-    assert len(net.attempts) > 5
+    assert (
+        len(net.attempts) > 1
+    )  # at least those before and after `lose_all`: trio draws the order of tasks, and so how many more
