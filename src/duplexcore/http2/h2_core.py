@@ -70,14 +70,14 @@ class _Connection(h2.connection.H2Connection):
 
 
 class _StandInDecoder(hpack.Decoder):
-    """Gives h2 the list that was put here: the block itself has been decoded."""
+    """Gives h2 a stand-in for a list of the kind that was put here: the block itself has been decoded."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.fields: list[hpack.HeaderTuple] = []
+        self.kind = Kind.REQUEST
 
     def decode(self, data: bytes, raw: bool = False) -> list[hpack.HeaderTuple]:
-        return self.fields
+        return _STAND_INS[self.kind]
 
 
 class _Encoder(hpack.Encoder):
@@ -149,7 +149,7 @@ class H2Core:
             self.headers(lane, Kind.REQUEST, end=False)
 
     def headers(self, lane: Http2Lane, kind: Kind, *, end: bool) -> None:
-        self._decoder.fields = _STAND_INS[kind]
+        self._decoder.kind = kind
         self._receive(frames.write_frame(FrameType.HEADERS, END_HEADERS | (END_STREAM if end else 0), lane.stream_id))
 
     def end(self, lane: Http2Lane) -> None:
