@@ -24,7 +24,10 @@ def fingerprint(root: object) -> bytes:
 
 
 def _walk(value: object, put: Callable[[bytes], object], seen: dict[int, int], keep: list[object]) -> None:
-    if value is None or isinstance(value, (int, float, str, Enum)):
+    if isinstance(value, Enum):  # by name: a value may be a set, which has another order in each process
+        put(f"{type(value).__name__}.{value.name};".encode())
+        return
+    if value is None or isinstance(value, (int, float, str)):
         put(f"{type(value).__name__}:{value!r};".encode("utf-8", "surrogatepass"))
         return
     if isinstance(value, (bytes, bytearray, memoryview)):

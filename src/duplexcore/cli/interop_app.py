@@ -50,11 +50,13 @@ def common(function: F) -> F:
         show_default=True,
         help="Event loop.",
     )
-    http2 = click.option(
-        "--http2", type=click.Choice(["native", "h2"]), help="What makes the frames. [default: as in configurations]"
-    )
     debug = click.option("--debug", is_flag=True, help="Show tracebacks.")
-    return test_ca_dir(backend(http2(debug(function))))
+    return test_ca_dir(backend(debug(function)))
+
+
+frames_by = click.option(
+    "--http2", type=click.Choice(["native", "h2"]), help="What makes the frames. [default: as in configurations]"
+)
 
 
 def chosen(http2: Http2 | None) -> dict[str, Any]:
@@ -102,6 +104,7 @@ def interop() -> None:
     help="How long calls may take to finish at the end.",
 )
 @common
+@frames_by
 def server(
     port: int,
     host: str,
@@ -216,6 +219,7 @@ def server(
     help="A case that takes longer has failed.",
 )
 @common
+@frames_by
 def client(
     server_host: str,
     server_port: int,
