@@ -76,6 +76,7 @@ def measure(flood: Flood, frames: int) -> Outcome:
     held: list[Any] = []
     step(engine, flood, held)
     gc.collect()
+    gc.freeze()  # what a whole run of tests has left need not be looked at after each chunk
     tracemalloc.start()
     sent, most, ended = 0, 0, ""
     try:
@@ -91,6 +92,7 @@ def measure(flood: Flood, frames: int) -> Outcome:
                 break
     finally:
         tracemalloc.stop()
+        gc.unfreeze()
     return Outcome(sent, most, ended or ("" if engine.wants_read else "stops reading"))
 
 
