@@ -222,12 +222,13 @@ class HostileServerMachine(Hostile):
         """The handshake; a call, so that stream 1 is open; then any settings."""
         self.listen()
         self.say(self.peer.hello())
-        self.start()
+        self.start(cuts=None)
         self.say(values)
 
-    @rule(target=streams)
-    def start(self) -> int:
-        """A call is started: its stream, or the first one while there is no room for it."""
+    @rule(target=streams, cuts=st.none() | CUTS)
+    def start(self, cuts: list[int] | None) -> int:
+        """A call is started, and answered at once if ``cuts`` says how: its stream, or the first one while there is no
+        room for it."""
         assert isinstance(self.connection, ClientConnection)
         try:
             self.calls.append(self.connection.start_call(f"/hostile.Calls/{len(self.calls)}"))
@@ -235,7 +236,10 @@ class HostileServerMachine(Hostile):
             return 1  # it takes no more calls
         self.next_stream += 2
         self.listen()
-        return next((stream for stream, index in self.opened.items() if index == len(self.calls) - 1), 1)
+        stream = next((stream for stream, index in self.opened.items() if index == len(self.calls) - 1), 1)
+        if cuts is not None:
+            self.answer(stream, cuts)
+        return stream
 
     @rule(stream=streams, cuts=CUTS)
     def answer(self, stream: int, cuts: list[int]) -> None:
