@@ -71,7 +71,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(PY)
 demo: $(VENV)/.installed-demo ## set up .venv and hold the duplex conversation (ARGS="--backend trio" and the like)
 	@$(BIN)/duplexcore demo $(ARGS)
 
-test: $(VENV)/.installed-dev ## set up .venv and run the tests, at most 5 minutes on 2 cores (ARGS="-k GOAWAY")
+test: $(VENV)/.installed-dev ## set up .venv and run the tests, ten minutes on 2 cores (ARGS="-k GOAWAY")
 	@rm -rf $(BUILD)/tested; mkdir -p $(BUILD)
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 	$(if $(strip $(ARGS)),,$(BIN)/pytest -n $(WORKERS) --http2 h2 $(H2_TESTS))

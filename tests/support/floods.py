@@ -76,6 +76,7 @@ def measure(flood: Flood, frames: int) -> Outcome:
     held: list[Any] = []
     step(engine, flood, held)
     gc.collect()
+    frozen = gc.get_freeze_count()
     gc.freeze()  # what a whole run of tests has left need not be looked at after each chunk
     tracemalloc.start()
     sent, most, ended = 0, 0, ""
@@ -92,7 +93,8 @@ def measure(flood: Flood, frames: int) -> Outcome:
                 break
     finally:
         tracemalloc.stop()
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
     return Outcome(sent, most, ended or ("" if engine.wants_read else "stops reading"))
 
 
