@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,10 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 #: Where a run leaves its figures, and the other commands look for them.
 FIGURES = ROOT / ".build" / "bench.json"
 
+SOME_FIGURES = click.argument(
+    "figures", type=FILE, nargs=-1, callback=lambda _context, _option, files: files or (FIGURES,)
+)
+
 T = TypeVar("T")
 
 
@@ -57,6 +62,9 @@ def command() -> None:
 @click.option(
     "--nice", type=click.IntRange(-20, 19), metavar="N", help="Niceness; below 0, on a busy machine, as root."
 )
+@click.option(
+    "--imports/--no-imports", default=None, help="Imports and installed sizes. Default: unless some are chosen."
+)
 @click.option("--list", "listed", is_flag=True, help="List peers and workloads, run nothing.")
 def run_command(
     quick: bool,
@@ -68,6 +76,7 @@ def run_command(
     json_file: Path,
     out: Path | None,
     nice: int | None,
+    imports: bool | None,
     listed: bool,
 ) -> None:
     """Run peers and workloads in turn, and print what came.
@@ -75,8 +84,6 @@ def run_command(
     Server and client are processes of their own, each on a core of its own where there are two. Every repetition takes
     each workload in turn, and for it each peer, so that a slow moment of the machine hits all alike. The others are
     installed on first use, each in an environment below .peers (or DUPLEXCORE_PEERS).
-
-    Imports and installed sizes are measured as well, unless peers or workloads are chosen.
 
     \b
     python -m benchmarks run --quick
@@ -94,7 +101,7 @@ def run_command(
         repetitions=repetitions or (QUICK_REPETITIONS if quick else REPETITIONS),
         seconds=seconds or (QUICK_SECONDS if quick else SECONDS),
         operations=operations or 0,
-        footprint=not (quick or peers or workloads),
+        footprint=not (quick or peers or workloads) if imports is None else imports,
     )
     _set_niceness(nice)
     with progress(plan.steps) as (say, step):
@@ -107,9 +114,10 @@ def run_command(
 
 
 @command.command("goals")
-@click.argument("figures", type=FILE, default=FIGURES)
-def goals_command(figures: Path) -> None:
-    """What the figures of a run must reach, and whether they do. FIGURES: what `run` wrote; .build/bench.json.
+@SOME_FIGURES
+def goals_command(figures: tuple[Path, ...]) -> None:
+    """What the figures of a run must reach, and whether they do. FIGURES: what `run` wrote; .build/bench.json. Of
+    several, a later one gives its workloads as a whole.
 
     Rates decide; "by CPU" is the same by the CPU time of both sides, which a busy machine disturbs less.
     """
@@ -117,8 +125,8 @@ def goals_command(figures: Path) -> None:
 
 
 @command.command("report")
-@click.argument("figures", type=FILE, default=FIGURES)
-def report_command(figures: Path) -> None:
+@SOME_FIGURES
+def report_command(figures: tuple[Path, ...]) -> None:
     """Put the figures of a run into docs/performance.md, with the goals and a picture. FIGURES: as for `goals`."""
     try:
         for path in write(_read(figures)):
@@ -127,9 +135,9 @@ def report_command(figures: Path) -> None:
         raise click.ClickException(str(error)) from error
 
 
-def _read(figures: Path) -> Results:
+def _read(figures: tuple[Path, ...]) -> Results:
     try:
-        return Results.read(figures)
+        return functools.reduce(Results.joined, map(Results.read, figures))
     except ResultsError as error:
         raise click.UsageError(f"{error}\n`python -m benchmarks run` makes such a file") from error
 

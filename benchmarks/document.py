@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .goals import HEADINGS, judge, lines
 from .plot import svg
@@ -24,20 +26,24 @@ class DocumentError(Exception):
 def section(results: Results, picture: str) -> str:
     """What stands between the markers."""
     about = results.about
-    head = (
-        f"{about['when'][:10]}, revision {about['revision']}, {about['python']}, {about['system']}, {about['cores']} "
-        f"cores, load {about['load']:.1f} at the beginning; {about['repetitions']} repetitions of "
-        f"{about['seconds']:g} s, all in one interleaved run. Medians."
-    )
+    runs = [f"{_of_run(about)}, {about['python']}, {about['system']}, {about['cores']} cores. Medians."]
+    runs += [f"In a run of their own, {', '.join(row['workloads'])}: {_of_run(row['about'])}." for row in results.also]
     return "\n\n".join(
         [
-            head,
+            *runs,
             f"![rates of each peer]({picture})",
             "### Goals",
             as_markdown(HEADINGS, lines(judge(results))),
             "### Figures",
             markdown(results).strip(),
         ]
+    )
+
+
+def _of_run(about: Mapping[str, Any]) -> str:
+    return (
+        f"{about['when'][:10]}, revision {about['revision']}, load {about['load']:.1f} at the beginning, "
+        f"{about['repetitions']} repetitions of {about['seconds']:g} s, interleaved"
     )
 
 

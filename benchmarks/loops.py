@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from .contract import Job, Outcome, fault, mark
 
-__all__ = ["EACH", "SOME", "Backend", "Client", "drive"]
+__all__ = ["AT_ONCE", "EACH", "MESSAGES", "SOME", "Backend", "Client", "drive"]
 
 Action = Callable[[], Awaitable[object]]
 #: Which messages of a stream are timed, as a mask of their number: all, or one of 64.

@@ -163,7 +163,7 @@ class Couple:
     def measure(self, job: Job, patience: float = PATIENCE) -> Measured:
         """Runs a job; its ``port`` is filled in. Raises `PeerError`."""
         self._client.tell(as_line(replace(job, port=self._port)))
-        patience += 2 * job.seconds + job.width / 20
+        patience += 2 * job.seconds + job.width / 100
         of_server: dict[str, dict[str, float]] = {}
         of_client: dict[str, dict[str, float]] = {}
         while "mark" in (said := self._client.hear(patience)):

@@ -56,13 +56,32 @@ class Cell:
 @dataclass(slots=True)
 class Results:
     """A whole run. ``about``: when, where, which code; ``libraries``: peer -> what it was; ``lacking``: peer -> why
-    there is nothing of it."""
+    there is nothing of it; ``also``: what other runs gave, a row each with its ``about`` and its ``workloads``."""
 
     about: dict[str, Any] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
     lacking: dict[str, str] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
     footprint: dict[str, dict[str, float]] = field(default_factory=dict)
+    also: list[dict[str, Any]] = field(default_factory=list)
+
+    def joined(self, other: Results) -> Results:
+        """With what another run has measured: its workloads as a whole, in place of any of the same name, since ratios
+        hold within a run only; its footprint, if it has one."""
+        theirs = other.workloads() + ["imports and sizes"] * bool(other.footprint)
+        also = [{**row, "workloads": [name for name in row["workloads"] if name not in theirs]} for row in self.also]
+        return Results(
+            about=self.about,
+            libraries=self.libraries | other.libraries,
+            lacking=self.lacking | other.lacking,
+            cells=[*(cell for cell in self.cells if cell.workload not in theirs), *other.cells],
+            footprint=other.footprint or self.footprint,
+            also=[
+                *(row for row in also if row["workloads"]),
+                {"about": other.about, "workloads": theirs},
+                *other.also,
+            ],
+        )
 
     def cell(self, server: str, client: str, workload: str) -> Cell:
         """The cell, made when it is not there."""

@@ -13,6 +13,7 @@ from duplexcore.interop.peers.table import PEERS as IMPLEMENTATIONS
 from duplexcore.interop.peers.table import Certificates
 
 from .contract import Job, Service
+from .loops import AT_ONCE
 
 __all__ = ["CROSSED", "CROSSED_WORKLOADS", "PEERS", "ROOT", "WORKLOADS", "Peer", "Workload", "environments"]
 
@@ -44,10 +45,11 @@ class Workload:
     unit: str = "operations/s"
 
     def service(self, certificates: Certificates) -> Service:
-        """The server that it needs."""
+        """The server that it needs; with room for calls that come and go beside those that stay open."""
+        service = Service(codec=self.codec, calls=self.width + AT_ONCE)
         if not self.tls:
-            return Service(codec=self.codec, calls=self.width)
-        return Service(self.codec, self.width, str(certificates.cert), str(certificates.key))
+            return service
+        return replace(service, certificate=str(certificates.cert), key=str(certificates.key))
 
     def job(self, seconds: float, operations: int, certificates: Certificates) -> Job:
         """What its client does; the port is not known yet."""

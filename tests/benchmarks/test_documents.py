@@ -107,6 +107,21 @@ def test_the_page_gets_its_figures_and_keeps_the_rest(tmp_path: Path) -> None:
     assert page.read_text() == text
 
 
+def test_runs_are_joined_by_workload_and_the_page_says_which_is_from_where(tmp_path: Path) -> None:
+    ours = [Cell(OURS, OURS, name, [timed(700.0)]) for name in ("unary-64", "idle-10000")]
+    later = Results(about={**made_up().about, "revision": "def5678", "repetitions": 1}, cells=ours)
+    joined = made_up().joined(later)
+    assert joined.workloads() == ["firehose", "idle-1000", "unary-64", "idle-10000"]
+    assert [cell.name for cell in joined.of("unary-64")] == [OURS]
+    assert joined.footprint == made_up().footprint
+    assert joined.joined(later).also == joined.also
+    page = tmp_path / "speed.md"
+    page.write_text(f"{BEGIN}\n{END}\n")
+    write(joined, page)
+    assert "In a run of their own, unary-64, idle-10000: 2026-01-02, revision def5678, " in page.read_text()
+    assert Results.read(tmp_path / "speed.json") == joined
+
+
 def test_a_page_without_a_place_is_told(tmp_path: Path) -> None:
     (tmp_path / "speed.md").write_text("# Before\n")
     with pytest.raises(DocumentError, match="needs the lines"):

@@ -11,6 +11,7 @@ from benchmarks.figures import figures_of
 from benchmarks.processes import Couple, PeerError, Program
 from benchmarks.run import certificates
 from benchmarks.table import PEERS, WORKLOADS, Peer, Workload, environments
+from duplexcore import ServerConfig
 from duplexcore.interop.peers.environments import ThisPython
 from duplexcore.interop.peers.table import Certificates
 
@@ -76,6 +77,13 @@ def one(couple: Couple, workload: Workload, pem: Certificates) -> None:
 
 def test_duplexcore_does_every_workload(pem: Certificates) -> None:
     run(peer := here("duplexcore-asyncio-h2"), peer, pem)
+
+
+def test_a_call_opens_beside_more_than_the_default_limit_allows(pem: Certificates) -> None:
+    workload = replace(WORKLOADS["opening-10000"], width=ServerConfig().max_concurrent_calls + 8)
+    peer = here("duplexcore-asyncio-native")
+    with Couple(peer, peer, workload.service(pem)) as couple:
+        one(couple, workload, pem)
 
 
 def test_grpc_aio_does_every_workload(pem: Certificates) -> None:
