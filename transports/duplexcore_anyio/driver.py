@@ -8,6 +8,7 @@ connection does, and `Driver.close` ends that within twice `CLOSE_TIME`, whateve
 
 from __future__ import annotations
 
+import functools
 import math
 import ssl
 from collections import deque
@@ -35,14 +36,36 @@ from duplexcore import (
 from .keeper import LOGGER, EngineT, Keeper, shown
 from .sockets import limit_unacknowledged
 
-__all__ = ["CALLS_PER_TURN", "CLOSE_TIME", "Driver", "Observer", "Watcher", "why"]
+__all__ = [
+    "CALLS_PER_TURN",
+    "CLOSE_TIME",
+    "READ_SIZE",
+    "WRITE_SIZE",
+    "Driver",
+    "Observer",
+    "Watcher",
+    "keep_memory",
+    "why",
+]
 
 #: How long the last bytes may take to leave, and after them the peer to close its side: seconds.
 CLOSE_TIME = 1.0
 #: So many calls of one read are handed over in a row; then the other tasks have their turn (SEC-12).
 CALLS_PER_TURN = 32
+#: The most that is read at once, and framed for one write: bytes.
+READ_SIZE = 512 * 1024
+WRITE_SIZE = 256 * 1024
+#: Large messages come and go. glibc's malloc gives their memory back each time, and to get it anew costs a quarter of
+#: their whole time; once a block of this size was freed it keeps up to twice as much (mallopt(3), M_MMAP_THRESHOLD).
+LARGE_BLOCK = 4 * 1024 * 1024
 #: Called with "in" or "out" and each whole HTTP/2 frame, in the order of the wire; for traces.
 Observer = Callable[[Literal["in", "out"], Frame], None]
+
+
+@functools.cache
+def keep_memory() -> None:
+    """Once in a process: see `LARGE_BLOCK`."""
+    bytes(LARGE_BLOCK)  # freed at once, and never touched
 
 
 class Watcher(Protocol):

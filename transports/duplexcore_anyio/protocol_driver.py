@@ -20,14 +20,11 @@ from anyio.abc import TaskGroup
 from duplexcore import Limit, ServerCall
 
 from .asyncio_links import AsyncioLink
-from .driver import CLOSE_TIME, Driver, Watcher, why
+from .driver import CLOSE_TIME, READ_SIZE, WRITE_SIZE, Driver, Watcher, keep_memory, why
 from .keeper import EngineT
 
 __all__ = ["ProtocolDriver"]
 
-READ_SIZE = 512 * 1024
-#: As much is framed for one write.
-WRITE_SIZE = 256 * 1024
 #: As much is written in one turn of the event loop; then other connections have theirs.
 TURN_SIZE = 1024 * 1024
 #: Bytes that the transport may hold, beyond what the system takes, before nothing more is framed.
@@ -37,16 +34,11 @@ HIGH_WATER = 64 * 1024
 AT_ONCE = 16
 
 
-#: Large messages come and go. glibc's malloc gives their memory back each time, and to get it anew costs a quarter of
-#: their whole time; once a block of this size was freed it keeps up to twice as much (mallopt(3), M_MMAP_THRESHOLD).
-LARGE_BLOCK = 4 * 1024 * 1024
-
-
 class _Scratch(threading.local):
     """Where bytes are read into. The engine keeps none of it, so the connections of a thread can share it."""
 
     def __init__(self) -> None:
-        bytes(LARGE_BLOCK)  # freed at once, and never touched
+        keep_memory()
         self.view = memoryview(bytearray(READ_SIZE))
 
 

@@ -15,12 +15,14 @@ from anyio.streams.tls import TLSStream
 
 from duplexcore import Limit, ServerCall
 
-from .driver import CLOSE_TIME, Driver, Watcher, why
+from .driver import CLOSE_TIME, READ_SIZE, WRITE_SIZE, Driver, Watcher, keep_memory, why
 from .keeper import EngineT
 
 __all__ = ["StreamDriver"]
 
-READ_SIZE = 65_536
+#: As much is asked for at first. A read that gives all of it is followed by larger ones, as long as they give as much:
+#: most streams allocate what they are asked for.
+FIRST_SIZE = 64 * 1024
 
 
 class StreamDriver(Driver[EngineT]):
@@ -36,6 +38,7 @@ class StreamDriver(Driver[EngineT]):
         watcher: Watcher | None = None,
     ) -> None:
         super().__init__(engine, stream, peer=peer, accept=accept, watcher=watcher)
+        keep_memory()
         self._stream = stream
         self._unwritten = self.new_waiter()
         self._wanted = True  # something may have to be written
@@ -72,9 +75,11 @@ class StreamDriver(Driver[EngineT]):
 
     async def _read_all(self) -> None:
         engine, stream = self.engine, self._stream
+        size = FIRST_SIZE
         try:
             while True:
-                data = await stream.receive(READ_SIZE)
+                data = await stream.receive(size)
+                size = FIRST_SIZE if len(data) < FIRST_SIZE else READ_SIZE
                 if len(self.first_bytes) < 16:
                     self.first_bytes += data[:16]
                 engine.receive_data(data, self.now())
@@ -113,7 +118,7 @@ class StreamDriver(Driver[EngineT]):
             while True:
                 self._wanted = False
                 self.turn += 1
-                data = engine.data_to_send(self.now())
+                data = engine.data_to_send(self.now(), WRITE_SIZE)
                 self.settle()
                 if data:
                     with anyio.move_on_after(patience) as waiting:
