@@ -36,9 +36,12 @@ class Server:
         self.well: set[int] = set()
         self.fields: set[tuple[bytes, bytes]] = set()
         self.endless: set[tuple[int, int]] = set()
+        #: Streams of calls to a method that it has not; their connections take turns.
+        self.refused: set[int] = set()
 
     async def __call__(self, stream: SocketStream) -> None:
         self.connections += 1
+        self.refused.clear()
         fault = self.fault if self.connections > 1 and self.connections not in self.well else ""
         link = RawLink(stream, client=False, answer=fault != "no PING ACK", credit=fault != "no credit")
         try:
@@ -54,10 +57,15 @@ class Server:
 
     def _answer(self, link: RawLink, one: RawFrame, fault: str) -> bytes:
         peer, stream = link.peer, one.stream
+        if one.stream in self.refused and one.type == raw.DATA:
+            return raw.rst(stream, 5) if fault == "a second reset" else b""
         if one.type == raw.HEADERS and fault == "refuses":
             return raw.rst(stream, 7)
         if one.type == raw.HEADERS and fault == "GOAWAY":
             return raw.goaway(stream, 1)
+        if fault != "silent" and one.type == raw.HEADERS and one.field(b":path") == Callee.of_nobody().path.encode():
+            self.refused.add(stream)
+            return peer.trailers_only(stream, 12) + raw.rst(stream, 0)
         if one.type == raw.HEADERS and self.fault == "endless" and one.field(b":path") == b"/t.T/Watch":
             self.endless.add((id(link), stream))
         if not one.end or fault == "silent" or (id(link), stream) in self.endless:
@@ -153,6 +161,8 @@ async def test_a_server_that_keeps_the_rules_conforms(id_: str) -> None:
         ("refuses", "C6", "B7"),
         ("no PING ACK", "C7", "B3"),
         ("too much", "C9", "B2"),
+        ("no credit", "C10", "B6"),
+        ("a second reset", "C10", "B4"),
     ],
 )
 async def test_conformance_finds_a_server_that_breaks_a_rule(fault: str, id_: str, number: str) -> None:

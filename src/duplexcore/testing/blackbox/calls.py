@@ -50,6 +50,7 @@ class BlackCall:
         self.timeout, self.timeout_text = timeout
         self.begun: float | None = None
         self.half_closed = self.cancelled = self.done = False
+        self.was_reset = False  # by the server
         self.gave = talk.window  # credit that is left for the server on this stream
         self.room = 0  # and for us, from its start on
         self.states = PossibleStates(SERVER, single=not callee.many_requests)
@@ -111,13 +112,18 @@ class BlackCall:
         try:
             self.states.observed(seen)
         except Impossible as error:
-            raise CheckError("B4", f"stream {self.stream}: {one.brief}: {error}") from error
+            wrong = CheckError("B4", f"stream {self.stream}: {one.brief}: {error}")
+            if self.done and isinstance(seen, Reset):
+                self.talk.defer(wrong)
+                return
+            raise wrong from error
         if isinstance(seen, Data):
             self.responses += seen.whole
         if self.callee.one_response:
             self._count(ok=isinstance(seen, Trailers) and seen.code is StatusCode.OK)
         if isinstance(seen, Trailers | Reset):
             self.done = True
+            self.was_reset = self.was_reset or isinstance(seen, Reset)
             self.answer = self.answer or (
                 f"RST_STREAM {raw.code_name(seen.code)}"
                 if isinstance(seen, Reset)

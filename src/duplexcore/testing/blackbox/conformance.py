@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import anyio
+
 from duplexcore.testing import raw
 
 from .calls import BlackCall
-from .checks import CheckError, Log, Server
-from .conversation import DEFAULT_WINDOW, Conversation
+from .checks import Callee, CheckError, Log, Server
+from .conversation import DEFAULT_WINDOW, STORM_BYTES, Conversation
 
 __all__ = ["CONFORMANCE", "Scenario", "conform"]
 
@@ -19,8 +21,10 @@ __all__ = ["CONFORMANCE", "Scenario", "conform"]
 CANCELLED, AT_A_TIME = 1_000, 50
 #: Calls that are open at once, at most, whatever the server allows.
 MOST_OPEN = 200
-#: Seconds in which a server shows that it minds no window.
-GLIMPSE = 0.1
+#: How often so many calls send on while the server ends them.
+CROSSINGS = 20
+#: Seconds in which a server shows that it minds no window; in which it ends calls to a method that it has not.
+GLIMPSE, ENDING = 0.1, 0.02
 #: PINGs, and SETTINGS, in a row.
 IN_A_ROW = 20
 
@@ -41,6 +45,7 @@ async def conform(server: Server, scenario: Scenario, log: Log) -> None:
         await scenario.script(talk)
         if not talk.leaving:
             await talk.canary()
+        talk.conclude()
 
 
 # --- how a call is put on the wire ------------------------------------------------------------------------------------
@@ -95,6 +100,36 @@ async def _cancelled(talk: Conversation) -> None:
             await talk.fill()
         if talk.leaving:
             return
+
+
+async def _crossing(talk: Conversation) -> None:
+    """What a client sends before it learns that the call is over comes back to the connection, too."""
+    talk.may_defend = True
+    for _ in range(CROSSINGS):
+        if not talk.leaving:
+            await _send_on(talk, raw.message(bytes(STORM_BYTES - 5), length=STORM_BYTES))
+        if not talk.leaving:
+            await talk.canary()
+    if not talk.leaving:
+        await talk.fill()
+
+
+async def _send_on(talk: Conversation, part: bytes) -> None:
+    """As many calls as there is room for, to a method that the server has not: it ends them while they send."""
+    if not await talk.until(lambda: talk.room >= len(part) or talk.leaving):
+        raise CheckError("B6", f"no credit: {talk.room} bytes left on the connection, and all calls are over")
+    nobody = Callee.of_nobody()
+    calls = [talk.new_call(nobody) for _ in range(min(AT_A_TIME, talk.places, talk.room // len(part)))]
+    for call in calls:
+        await call.start()
+    await anyio.sleep(ENDING)  # the server ends them, and nothing of that is read
+    for call in calls:
+        await call.say(part)
+    if not await talk.until(lambda: not talk.live()):
+        raise CheckError("B1", f"a call to {nobody.path} is open after {talk.grace:g} s")
+    for call in calls:
+        if not (call.was_reset or talk.leaving):
+            await call.cancel()
 
 
 async def _places(talk: Conversation) -> None:
@@ -185,5 +220,6 @@ CONFORMANCE: Final = {
         Scenario("C7", f"{IN_A_ROW} PINGs at once", _pings),
         Scenario("C8", f"{IN_A_ROW} SETTINGS at once", _settings),
         Scenario("C9", "each method, without credit for its response at first", _no_credit),
+        Scenario("C10", "calls that send on while the server ends them, then one as large as the window", _crossing),
     )
 }

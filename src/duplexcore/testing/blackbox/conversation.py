@@ -47,6 +47,7 @@ async def converse(server: Server, chooser: Chooser, limits: Limits, log: Log) -
             if talk.leaving:
                 break
             await what()
+        talk.conclude()
 
 
 async def survey(target: Target, callees: Iterable[Callee]) -> Server:
@@ -107,6 +108,7 @@ class Conversation:
         self._count = 0
         self._held: bytearray | None = None  # what is to go out in one write
         self._moved = 0  # frames of DATA and of credit that have come
+        self._deferred: CheckError | None = None
 
     @classmethod
     @asynccontextmanager
@@ -137,6 +139,15 @@ class Conversation:
         self.calls[stream] = call
         self._active.append(call)
         return stream
+
+    def defer(self, wrong: CheckError) -> None:
+        """Something is wrong that harms nobody: it counts at the end, unless something worse comes after it."""
+        self._deferred = self._deferred or wrong
+
+    def conclude(self) -> None:
+        """The end of a run that has gone well otherwise. Raises what was deferred."""
+        if self._deferred is not None:
+            raise self._deferred
 
     async def send(self, data: bytes, told: str) -> None:
         self.log.lines.append(f"--> {told}")
@@ -201,7 +212,7 @@ class Conversation:
             self._held = bytearray() if together else None
             await call.start()
             if not await self.until(partial(call.can_say, len(part))):
-                raise CheckError("B6", f"no credit for {len(part)} bytes: {self._rooms(call)}")
+                raise CheckError("B6", f"no credit for {len(part)} bytes: {self.rooms(call)}")
             if call.open:
                 await call.say(part)
                 await call.cancel()
@@ -223,7 +234,7 @@ class Conversation:
         at = 0
         while at < len(whole):
             if not await self.until(partial(call.can_say, 1)):
-                raise CheckError("B6", f"no credit after {at} of {len(whole)} bytes: {self._rooms(call)}")
+                raise CheckError("B6", f"no credit after {at} of {len(whole)} bytes: {self.rooms(call)}")
             if not call.open:
                 return
             piece = whole[at : at + call.fits]
@@ -246,7 +257,7 @@ class Conversation:
         call = self.new_call(plain)
         await call.start()
         if not await self.until(partial(call.can_say, len(plain.plain) + 5)):
-            raise CheckError("B6", f"no credit for a plain call: {self._rooms(call)}")
+            raise CheckError("B6", f"no credit for a plain call: {self.rooms(call)}")
         if call.open:
             await call.say(raw.message(plain.plain), end=True)
         return call.answer if await self.until(lambda: not call.open) else None
@@ -336,7 +347,7 @@ class Conversation:
         elif (call := self.calls.get(one.stream)) is not None:
             call.room += increment
 
-    def _rooms(self, call: BlackCall) -> str:
+    def rooms(self, call: BlackCall) -> str:
         return f"{call.room} left on stream {call.stream}, {self.room} on the connection"
 
     def _drop(self, above: int = 0) -> None:
