@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from duplexcore import CallEnded, ClientCall, HalfClosed, LocalProtocolError, Message, ServerCall, Status
+from duplexcore import (
+    CallEnded,
+    ClientCall,
+    HalfClosed,
+    LocalProtocolError,
+    Message,
+    MessageTooLargeError,
+    ServerCall,
+    Status,
+)
 
 from .scripts import CallScript, payload
 from .sides import Side
@@ -31,6 +40,8 @@ class App:
         "refused",
         "script",
         "side",
+        "too_long",
+        "tried",
         "who",
     )
 
@@ -49,6 +60,9 @@ class App:
         #: Messages that the engine has accepted from this side, and whether it refused one, the call having ended.
         self.accepted: list[bytes] = []
         self.refused = False
+        #: The size of the message that was said last, and whether that was too long to be taken.
+        self.tried = 0
+        self.too_long = False
         self.half_closed = False
         #: How many steps at the end of its writer's plan are taken also when the call is over.
         self.last_words = 0
@@ -85,7 +99,13 @@ class App:
 
     def send(self, size: int) -> None:
         message = payload(self.who, self.index, len(self.accepted), size)
-        if self.call.send_message(message):
+        self.tried, self.too_long = size, False
+        try:
+            taken = self.call.send_message(message)
+        except MessageTooLargeError:
+            self.too_long = True
+            return
+        if taken:
             self.accepted.append(message)
         else:
             self.refused = True
@@ -246,7 +266,7 @@ class ServerApp(App):
 
     def _metadata(self) -> None:
         if self.call.ended is None:
-            self.call.send_initial_metadata({"early": "yes"})
+            self.call.send_initial_metadata(self.script.early)
 
     def _finish(self) -> None:
         script, status = self.script, Status(self.script.status, self.script.status_message)

@@ -12,6 +12,9 @@ __all__ = ["HeaderReader"]
 #: So many different histories are remembered, at most.
 MOST = 20_000
 
+#: What an encoder of ours may be told to keep: bytes.
+LARGEST_TABLE = 65_536
+
 Fields = dict[bytes, bytes]
 
 
@@ -44,6 +47,7 @@ class HeaderReader:
                 fields, self._known = found
                 return fields
             self._decoder = hpack.Decoder()
+            self._decoder.max_allowed_table_size = LARGEST_TABLE
             for before in self._history:
                 self._decoder.decode(before, raw=True)
         fields, known = dict(self._decoder.decode(block, raw=True)), _Known()

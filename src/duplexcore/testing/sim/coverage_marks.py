@@ -14,7 +14,7 @@ from duplexcore.connection import TimerKind
 from .apps import App
 from .sides import Side
 from .watching import Watcher
-from .wires import Frame
+from .wires import Frame, body_of
 
 __all__ = ["MARKS", "Marks"]
 
@@ -194,11 +194,12 @@ class Marks(Watcher):
 
     def on_framed(self, side: Side, frame: Frame) -> None:
         if frame.type == DATA:
-            self._framed[side][frame.stream] += len(frame.payload)
-            self.mark("a message in several frames", len(frame.payload) >= 16_384)
-            self.mark("several messages in a frame", _whole(frame.payload) > 1)
-            self.mark("end of stream on an empty frame", frame.flags & ES and not frame.payload)
-            self.mark("end of stream on data", frame.flags & ES and frame.payload)
+            body = body_of(frame)
+            self._framed[side][frame.stream] += len(body)
+            self.mark("a message in several frames", len(body) >= 16_384)
+            self.mark("several messages in a frame", _whole(body) > 1)
+            self.mark("end of stream on an empty frame", frame.flags & ES and not body)
+            self.mark("end of stream on data", frame.flags & ES and body)
             self.mark("window of a stream used up", self._framed[side][frame.stream] >= side_window(self, side))
         elif frame.type == WINDOW_UPDATE:
             self.mark("credit is given back")

@@ -161,7 +161,7 @@ def name_of(actor: Any) -> str | None:
 
 
 def _frame_name(frame: Frame) -> str:
-    name = NAMES[frame.type]
+    name = NAMES[frame.type] if frame.type < len(NAMES) else f"type {frame.type}"
     if not frame.flags & 1 or frame.type not in (0, 1, 4, 6):
         return name
     if frame.type == 1:

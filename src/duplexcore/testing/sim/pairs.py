@@ -31,10 +31,15 @@ def introduced(
 def forget() -> None:
     """The next pair of each configuration shakes hands again."""
     _introduced.cache_clear()
+    _SHARED.clear()
+    _PLACES.clear()
 
 
 #: What copies of pairs share, since it never changes: looking up a class by its name takes longer than making one.
 _SHARED: Final[list[object]] = []
+#: Where each of them stands, by its id; and so many they are at most, but for those of one pair.
+_PLACES: Final[dict[int, int]] = {}
+MOST_SHARED: Final = 4_096
 _FIXED: Final = (type, Enum, Config, FunctionType, h2.config.H2Configuration, hpack.huffman.HuffmanEncoder)
 
 
@@ -42,9 +47,9 @@ class _Pickler(pickle.Pickler):
     def persistent_id(self, obj: object) -> int | None:
         if not isinstance(obj, _FIXED) and not _is_frozen(obj):
             return None
-        at = next((at for at, one in enumerate(_SHARED) if one is obj), None)
+        at = _PLACES.get(id(obj))
         if at is None:
-            at = len(_SHARED)
+            at = _PLACES[id(obj)] = len(_SHARED)
             _SHARED.append(obj)
         return at
 
@@ -59,10 +64,12 @@ class _Unpickler(pickle.Unpickler):
     persistent_load = _SHARED.__getitem__  # pyright: ignore[reportAssignmentType]
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)
 def _introduced(
     client: ClientConfig, server: ServerConfig, clocks: tuple[float, float]
 ) -> tuple[bytes, list[tuple[bool, Frame]]]:
+    if len(_SHARED) > MOST_SHARED:
+        forget()
     pair: tuple[ClientConnection, ServerConnection] = (
         ClientConnection(client, now=clocks[0]),
         ServerConnection(server, now=clocks[1]),

@@ -16,13 +16,16 @@ from .apps import App
 from .credits import Credits, Window
 from .sides import Side
 from .watching import Watcher
-from .wires import PREFACE_TYPE, Frame, wire_bytes
+from .wires import PREFACE_TYPE, Frame, body_of, wire_bytes
 
 __all__ = ["Entry", "Kind", "Recording", "StepTaken", "Written", "brief"]
 
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 ES, ACK, END_HEADERS = 0x1, 0x1, 0x4
-NAMES = ("DATA", "HEADERS", "PRIORITY", "RST_STREAM", "SETTINGS", "PUSH_PROMISE", "PING", "GOAWAY", "WINDOW_UPDATE")
+NAMES = (
+    *("DATA", "HEADERS", "PRIORITY", "RST_STREAM", "SETTINGS", "PUSH_PROMISE"),
+    *("PING", "GOAWAY", "WINDOW_UPDATE", "CONTINUATION"),
+)
 #: Fields that make a block's meaning; the others are left out of its text.
 TELLING = (b":path", b":status", b"grpc-status", b"grpc-message", b"grpc-timeout")
 
@@ -90,6 +93,7 @@ class Recording(Watcher):
         self.entries: list[Entry] = []
         self.steps: list[StepTaken] = []
         self._decoders = {side: hpack.Decoder() for side in sides}
+        self._blocks = dict.fromkeys(sides, b"")
         self._count = 0
         self._frames_under_way: dict[Side, list[tuple[int, str]]] = {side: [] for side in sides}
         self._streams: dict[int, int] = {}
@@ -170,7 +174,7 @@ class Recording(Watcher):
         match frame.type:
             case 0:
                 return f"{name} {frame.stream}{end}, {len(frame.payload)} B"
-            case 1:
+            case 1 | 9:
                 return f"{name} {frame.stream}{end}{self._fields(side, frame)}"
             case 3:
                 return f"{name} {frame.stream} {_code(frame.payload)}"
@@ -184,9 +188,11 @@ class Recording(Watcher):
                 return f"{name} {frame.stream}"
 
     def _fields(self, side: Side, frame: Frame) -> str:
+        self._blocks[side] += body_of(frame)
         if not frame.flags & END_HEADERS:
             return ""
-        fields = dict(self._decoders[side].decode(frame.payload, raw=True))
+        block, self._blocks[side] = self._blocks[side], b""
+        fields = dict(self._decoders[side].decode(block, raw=True))
         path = fields.get(b":path")
         if path is not None:
             self._streams[frame.stream] = int(bytes(path).rpartition(b"/")[2])

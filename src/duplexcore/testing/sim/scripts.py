@@ -31,7 +31,9 @@ class CallScript:
     status: StatusCode = StatusCode.OK
     status_message: str = ""
     metadata: MetadataLike = ()
+    #: Whether the server says its initial metadata before all else, and which.
     initial_metadata: bool = False
+    early: MetadataLike = (("early", "yes"),)
     trailing_metadata: MetadataLike = ()
     #: The server ends the call only when it has read the client's half-close.
     drains: bool = False

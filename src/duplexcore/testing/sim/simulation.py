@@ -16,6 +16,7 @@ from typing import Any
 from duplexcore import ClientConfig, ServerCall, ServerConfig
 
 from .apps import App, ClientApp, ServerApp
+from .between import Between
 from .choosing import Chooser
 from .disturbances import Cut, Leaver, Reset, Stall, Tuner
 from .joined import joined
@@ -39,7 +40,8 @@ class Scenario:
     ``clocks``: what each side's clock shows at the start. ``leaves``: whether the sides may shut down. ``tunes``:
     whether their settings may change. ``faults``: whether the transport may stall, end and break. ``in_process``: the
     sides are joined by the in-process lane, not by HTTP/2; what is under way may stall there, and nothing else.
-    ``whole_frames``: no frame arrives, or is lost, in part.
+    ``whole_frames``: no frame arrives, or is lost, in part. ``between``: something stands between the sides, which
+    passes frames on in others that say the same.
     """
 
     calls: Sequence[CallScript] = (CallScript(requests=(3,), responses=(3,)),)
@@ -51,10 +53,20 @@ class Scenario:
     faults: bool = False
     in_process: bool = False
     whole_frames: bool = False
+    between: bool = False
 
     def __post_init__(self) -> None:
-        if self.in_process and (self.leaves or self.tunes):
-            raise ValueError("the in-process lane has neither shutdowns nor settings: leave out leaves and tunes")
+        if self.in_process and (self.leaves or self.tunes or self.between):
+            raise ValueError("the in-process lane has neither shutdowns nor settings, and no frames: leave these out")
+
+    @property
+    def wide(self) -> bool:
+        """Whether no window comes near its end, whatever is sent."""
+        config = self.client, self.server
+        stream, connection = min(one.stream_window for one in config), min(one.connection_window for one in config)
+        sizes = [(sum(script.requests), sum(script.responses)) for script in self.calls]
+        longest = max(map(max, sizes), default=0)
+        return not self.tunes and 2 * longest < stream and 2 * longest * len(sizes) < connection
 
 
 class Simulation:
@@ -72,6 +84,9 @@ class Simulation:
         whole = scenario.whole_frames
         self.up = Wire("up", chooser, self.server.receive, self.server.receive_end, whole_frames=whole)
         self.down = Wire("down", chooser, self.client.receive, self.client.receive_end, whole_frames=whole)
+        if scenario.between:
+            self.up.reframed = Between(chooser, answers=False, pads=scenario.wide)
+            self.down.reframed = Between(chooser, answers=True, pads=scenario.wide)
         self.client.wire, self.server.wire = self.up, self.down
         self.clocks = (Clock(self.client), Clock(self.server))
         self._listen()

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from .choosing import Chooser
 from .configurations import CARRIERS, capped, carried, draw_configurations
+from .features import draw_features
 from .properties import ALL, COSTLY, P1, P2, P3, P4, P5, P6, P8, P20, P27, P32, P33, P34, P44, Property, PropertyError
 from .properties.oracle import Oracle
 from .scripts import draw_script
@@ -51,7 +52,7 @@ class EngineOptions:
     ``calls``: on one connection, at most; ``messages``: each way, at most. ``endings``: cancels, deadlines, aborts;
     ``leaves``: shutdowns; ``settings``: small windows, what carries the calls, settings that change, and
     with ``refusals`` servers that take few calls at once; ``faults``: stalls, ends and breaks of the transport;
-    ``costly``: the properties that look at copies of the engines, too.
+    ``features``: what `draw_features` knows; ``costly``: the properties that look at copies of the engines, too.
     """
 
     calls: int = 4
@@ -61,6 +62,7 @@ class EngineOptions:
     settings: bool = True
     refusals: bool = True
     faults: bool = True
+    features: bool = True
     costly: bool = False
 
     def __post_init__(self) -> None:
@@ -134,9 +136,13 @@ class EngineTarget:
         names = self.carriers
         pair = CARRIERS[names[chooser.choose(len(names), "carrier", names) if len(names) > 1 else 0]]
         if pair is None:
-            return replace(scenario, in_process=True, leaves=False)
+            return self._with_features(chooser, replace(scenario, in_process=True, leaves=False))
         tunes = bool(chooser.choose(2, "settings", ("stay", "change")))
-        return replace(scenario, client=carried(client, pair[0]), server=carried(server, pair[1]), tunes=tunes)
+        scenario = replace(scenario, client=carried(client, pair[0]), server=carried(server, pair[1]), tunes=tunes)
+        return self._with_features(chooser, scenario)
+
+    def _with_features(self, chooser: Chooser, scenario: Scenario) -> Scenario:
+        return draw_features(chooser, scenario) if self.options.features else scenario
 
     @property
     def properties(self) -> Sequence[type[Property]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
 from .choosing import Chooser
 from .steps import Actor, StepKind
 
-__all__ = ["Frame", "Wire", "frames_of", "wire_bytes"]
+__all__ = ["Frame", "Wire", "body_of", "frames_of", "wire_bytes"]
 
 HEADER = 9
 #: A wire is cut within so many bytes.
@@ -18,6 +18,7 @@ MOST_KEPT = 255
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #: The type by which the preface goes among the frames.
 PREFACE_TYPE = 0x100
+HEADERS, PADDED, PRIORITY = 1, 0x8, 0x20
 
 
 class Frame(NamedTuple):
@@ -54,6 +55,16 @@ def wire_bytes(frame: Frame) -> bytes:
     return head + frame.payload
 
 
+def body_of(frame: Frame) -> bytes:
+    """What DATA, HEADERS or CONTINUATION carry, without padding and priority."""
+    flags, payload = frame.flags, frame.payload
+    if not flags & (PADDED | PRIORITY):
+        return payload
+    if flags & PADDED:
+        payload = payload[1 : len(payload) - payload[0]]
+    return payload[5:] if flags & PRIORITY and frame.type == HEADERS else payload
+
+
 class Wire(Actor):
     """One direction. Its step is that bytes arrive: all that there are, a frame, a frame's header, or one byte.
 
@@ -74,6 +85,7 @@ class Wire(Actor):
         "on_framed",
         "receive",
         "receive_end",
+        "reframed",
         "whole_frames",
     )
 
@@ -92,6 +104,8 @@ class Wire(Actor):
         self.receive_end = receive_end
         self.on_framed: Callable[[Frame], None] | None = None
         self.on_arrived: Callable[[Frame], None] | None = None
+        #: In which frames a frame goes on; None: as it is.
+        self.reframed: Callable[[Frame], Sequence[Frame]] | None = None
         self.bytes = bytearray()
         #: The frames under way, the oldest first, and how many bytes of the oldest have arrived.
         self._under_way: deque[Frame] = deque()
@@ -104,7 +118,11 @@ class Wire(Actor):
 
     def carry(self, data: bytes) -> None:
         """Whole frames, or the preface and whole frames, set out; on a wire that has ended, to nowhere."""
-        for frame in frames_of(data):
+        frames: Iterable[Frame] = frames_of(data)
+        if self.reframed is not None:
+            frames = [piece for frame in frames for piece in self.reframed(frame)]
+            data = b"".join(map(wire_bytes, frames))
+        for frame in frames:
             if not self.ended:
                 self._under_way.append(frame)
             if self.on_framed is not None:

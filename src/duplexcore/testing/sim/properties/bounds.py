@@ -10,7 +10,7 @@ from duplexcore.call.tables import Receive, Send
 
 from ..apps import App
 from ..steps import StepKind
-from ..wires import Frame
+from ..wires import Frame, body_of
 from .base import Property
 from .endings import stream_of
 from .flow import Ledger
@@ -112,7 +112,7 @@ class P22(Property):
     def on_framed(self, side: Side, frame: Frame) -> None:
         if frame.type == DATA:
             key = side, frame.stream
-            self._framed[key] = self._framed.get(key, 0) + len(frame.payload)
+            self._framed[key] = self._framed.get(key, 0) + len(body_of(frame))
 
     def on_command(self, app: App, what: str) -> None:
         if what in ("half-close", "finish"):
@@ -179,7 +179,7 @@ class P25(Property):
         ledger = self._ledgers[side]
         ledger.sent(frame)
         mine = side, frame.stream
-        self._framed[mine] = self._framed.get(mine, 0) + len(frame.payload)
+        self._framed[mine] = self._framed.get(mine, 0) + len(body_of(frame))
         self._waited[mine] = 0
         others = [app for app in self.sim.apps() if app.side is side and self._could_send(app, ledger)]
         for app in others:

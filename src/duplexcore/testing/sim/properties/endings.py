@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["P9", "P14", "P37", "P39", "P40", "P44"]
 
-DATA, HEADERS, RST, GOAWAY, ES = 0, 1, 3, 7, 1
+DATA, HEADERS, RST, GOAWAY, CONTINUATION = 0, 1, 3, 7, 9
+ES, END_HEADERS = 0x1, 0x4
 
 
 class Streams(Property):
@@ -31,9 +32,10 @@ class P9(Streams):
     nothing."""
 
     number = "P9"
-    frame_types = (HEADERS, RST)
+    frame_types = (HEADERS, RST, CONTINUATION)
 
     def begin(self) -> None:
+        self._ends = False  # what the header block that is coming says of its stream
         self._heard: dict[ClientApp, CallEnded | None] = {}
         self._reset: set[int] = set()
 
@@ -41,7 +43,9 @@ class P9(Streams):
         app = self.client_of(frame.stream) if side is self.sim.client else None
         if app is None:
             return
-        if frame.type == HEADERS and frame.flags & ES and app.ended is None:
+        if frame.type == HEADERS:
+            self._ends = bool(frame.flags & ES)
+        if frame.type != RST and frame.flags & END_HEADERS and self._ends and app.ended is None:
             self._heard[app] = None
         elif frame.type == RST and not int.from_bytes(frame.payload, "big") and app in self._heard:
             self._heard[app] = app.ended
@@ -71,7 +75,11 @@ class P14(Property):
         self._open: list[App] = []
 
     def on_lost(self, side: Side | None) -> None:
-        self._open = [app for app in self.sim.apps() if app.side is side and app.call is not None and app.ended is None]
+        self._open = [
+            app
+            for app in self.sim.apps()
+            if app.side is side and app.call is not None and app.ended is None and not _is_due(app)
+        ]
 
     def on_step(self) -> None:
         for app in self._open:
@@ -181,6 +189,12 @@ class P44(Property):
         client = self.sim.clients[app.index]
         if client.ended is not None and client.ended.unprocessed:
             self.fail(f"{app} begins, its client was told that nobody has seen it")
+
+
+def _is_due(app: App) -> bool:
+    """Whether the deadline of a call that goes on has passed: it ends by that, whatever happens next (DEAD-9)."""
+    deadline = app.call.deadline
+    return deadline is not None and bool(deadline <= app.side.now)
 
 
 def stream_of(app: Any) -> int:

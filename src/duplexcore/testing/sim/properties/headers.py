@@ -24,7 +24,7 @@ class P48(Property):
         if not isinstance(app, ClientApp):
             return
         if type(event) is InitialMetadata:
-            sent = {"early": "yes"} if app.script.initial_metadata else {}
+            sent = app.script.early if app.script.initial_metadata else {}
             self._compare(f"what {app} hears first", event.metadata, sent)
         elif type(event) is CallEnded and event.origin is Origin.PEER:
             server = self.sim.servers.get(app.index)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message
+from duplexcore.config import Config
 from duplexcore.connection import TimerKind
 from duplexcore.status import StatusCode
 from duplexcore.testing.model import side as model
@@ -21,14 +23,17 @@ from duplexcore.testing.model.call import does, frames, hears
 from ..apps import App
 from ..blocks import HeaderReader
 from ..sides import Side
-from ..wires import Frame
+from ..wires import Frame, body_of
 from .base import Property, PropertyError
 
 __all__ = ["Oracle"]
 
 DATA, HEADERS, RST, GOAWAY, CONTINUATION = 0, 1, 3, 7, 9
-ES, END_HEADERS, PADDED = 0x1, 0x4, 0x8
+ES, END_HEADERS = 0x1, 0x4
 PREFIX = 5
+NO_LIMIT = 2**32
+#: Nothing in a run is as long: bytes.
+LONGEST = 1 << 20
 MAX_ID = 2**31 - 1
 
 EVENTS: dict[type, say.Event] = {
@@ -50,10 +55,11 @@ STEPS: dict[str, say.Step] = {
 class Messages:
     """Counts the messages in one direction of a stream."""
 
-    __slots__ = ("_bytes",)
+    __slots__ = ("_bytes", "_limit")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = NO_LIMIT) -> None:
         self._bytes = bytearray()
+        self._limit = limit
 
     def feed(self, payload: bytes, *, end: bool) -> say.Data:
         data = self._bytes
@@ -61,6 +67,8 @@ class Messages:
         whole = at = 0
         while len(data) - at >= PREFIX:
             size = PREFIX + int.from_bytes(data[at + 1 : at + PREFIX], "big")
+            if size > PREFIX + self._limit:  # known from its prefix (FRM-4)
+                return say.Data(whole, False, end, StatusCode.RESOURCE_EXHAUSTED)
             if len(data) - at < size:
                 break
             at += size
@@ -79,12 +87,16 @@ class Oracle(Property):
         sides = (self.sim.client, self.sim.server)
         self._readers = {side: HeaderReader() for side in sides}
         self._blocks: dict[Side, bytearray] = {side: bytearray() for side in sides}
+        self._opened: dict[Side, Frame] = {}  # the HEADERS of the block that is being read
         self._wires: dict[Side, deque[tuple[int | None, Any]]] = {side: deque() for side in sides}
+        self._heard: dict[tuple[Side, int], Messages] = {}  # of sides that take no long messages
         self._counts: dict[tuple[Side, int], Messages] = {}
         self._calls: dict[int, int] = {}  # stream -> index of the call
         self._begun: set[tuple[Side, int]] = set()  # who has framed HEADERS of which stream
         self._models: dict[tuple[Side, int], model.Side] = {}
         self._refusing: dict[Side, say.Input] = {}
+        #: Whether a deadline may have passed before any clock goes on.
+        self._hasty = any(script.timeout == 0 for script in self.sim.scenario.calls)
         #: Calls whose handlers have said their status.
         self._finished: set[int] = set()
         #: The last stream that the server's latest GOAWAY covers.
@@ -96,6 +108,8 @@ class Oracle(Property):
         if app.call is None:
             return
         step: say.Step
+        if what == "send" and self._is_too_long(app):
+            return
         if what == "start":
             step = say.Start(app.script.timeout is not None)
         elif what == "finish":
@@ -117,9 +131,23 @@ class Oracle(Property):
 
     def on_ended(self, app: App) -> None:
         assert app.ended is not None
+        if self._hasty:
+            self._expire(app.side, ended=True)
         expected, came = self._model(app.side, app.index).ended, terminal(app.ended)
         if came != expected:
             self.fail(f"{app} has ended as {came} ({app.ended.status.message}), expected was {expected}")
+
+    def _expire(self, side: Side, *, ended: bool = False) -> None:
+        """What is due comes before all that is heard (DEAD-9), also where no clock had to go on to it.
+
+        ``ended``: only calls that have ended, with what makes bytes or by what the application says.
+        """
+        for app in self.sim.apps():
+            at = app.side is side and self._models.get((side, app.index))
+            if ended and app.ended is None:
+                continue
+            if at and at.deadline and at.ended is None and app.call.deadline <= side.now:
+                self._move(side, app.index, lambda side: does(side, say.DeadlineFired()))
 
     def on_timeout(self, side: Side, reason: TimerKind) -> None:
         for app in self.sim.apps():
@@ -142,6 +170,8 @@ class Oracle(Property):
             self._covered = int.from_bytes(frame.payload[:4], "big")
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
+        if self._hasty:
+            self._expire(side)
         other = self.sim.server if side is self.sim.client else self.sim.client
         index, item = self._wires[other].popleft()
         if frame.type == GOAWAY and side is self.sim.client:
@@ -158,15 +188,21 @@ class Oracle(Property):
                     self._move(side, index, _uncovered)
                 elif self._full():
                     self._move(side, index, _refused)
+            if type(item) is say.Data and (limit := self._config(side).max_receive_message_size) < LONGEST:
+                item = self._judged(side, frame, limit)
             if type(item) is say.Reset:
                 item = say.Reset(item.code, overdue=self._overdue(side, index))
             self._move(side, index, lambda at: hears(at, item))
 
     def on_lost(self, side: Side | None) -> None:
         assert side is not None
+        if self._hasty:
+            self._expire(side)
         self._end_all(side, say.TransportEnded())
 
     def on_closed(self, side: Side) -> None:
+        if self._hasty:
+            self._expire(side, ended=True)
         self._end_all(side, say.TransportEnded())
 
     def on_rest(self) -> None:
@@ -205,6 +241,24 @@ class Oracle(Property):
                 running += at.ended is None or index not in self._finished
         return running >= self.sim.scenario.server.max_concurrent_calls
 
+    def _config(self, side: Side) -> Config:
+        scenario = self.sim.scenario
+        return scenario.client if side is self.sim.client else scenario.server
+
+    def _is_too_long(self, app: App) -> bool:
+        """Whether the message that was just said is (FRM-5), as its call should have noticed."""
+        limit = self._config(app.side).max_send_message_size
+        if app.too_long != (app.tried > limit):
+            self.fail(f"{app} has said a message of {app.tried} bytes, the limit is {limit}: too long {app.too_long}")
+        return app.too_long
+
+    def _judged(self, side: Side, frame: Frame, limit: int) -> say.Data:
+        """DATA as who hears it reads it: a message above the limit ends the call, unless nobody reads any more."""
+        heard = self._heard.setdefault((side, frame.stream), Messages(limit))
+        item = heard.feed(body_of(frame), end=bool(frame.flags & ES))
+        deaf = side is self.sim.server and self._calls[frame.stream] in self._finished
+        return replace(item, error=None) if deaf else item
+
     def _overdue(self, side: Side, index: int) -> bool:
         if side is not self.sim.client:
             return False
@@ -216,21 +270,25 @@ class Oracle(Property):
         match frame.type:
             case 1 | 9:
                 block = self._blocks[side]
-                block += frame.payload
+                block += body_of(frame)
+                if frame.type == HEADERS:
+                    self._opened[side] = frame
                 if not frame.flags & END_HEADERS:
                     return None, None
                 fields = self._readers[side].read(bytes(block))
                 block.clear()
-                return self._headers(side, frame, fields)
+                return self._headers(side, self._opened[side], fields)
             case 0:
                 count = self._counts.setdefault((side, frame.stream), Messages())
-                return self._calls[frame.stream], count.feed(frame.payload, end=bool(frame.flags & ES))
+                return self._calls[frame.stream], count.feed(body_of(frame), end=bool(frame.flags & ES))
             case 3:
                 return self._calls.get(frame.stream), say.Reset(int.from_bytes(frame.payload, "big"))
             case _:
                 return None, None
 
-    def _headers(self, side: Side, frame: Frame, fields: dict[bytes, bytes]) -> tuple[int, Any]:
+    def _headers(self, side: Side, frame: Frame, fields: dict[bytes, bytes]) -> tuple[int | None, Any]:
+        if fields.get(b":status", b"").startswith(b"1"):
+            return None, None
         end = bool(frame.flags & ES)
         if side is self.sim.client and (side, frame.stream) not in self._begun:
             self._begun.add((side, frame.stream))

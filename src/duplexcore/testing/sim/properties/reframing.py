@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["P12", "P13", "P15", "P26"]
 
 DATA, HEADERS, CONTINUATION = 0, 1, 9
-END_HEADERS, PADDED, PADDING = 0x4, 0x8, 3
+END_HEADERS, PADDED, PRIORITY, PADDING = 0x4, 0x8, 0x20, 3
 #: DATA on stream 0: a fault of the connection.
 OFFENDING = wire_bytes(Frame(DATA, 0, 0, b"x"))
 GARBAGE = b"\x00\x00\x04\xee\xff\x00\x00\x00\x01junk" + bytes(range(256))
@@ -76,7 +76,9 @@ class P13(OnCopies):
     number = "P13"
 
     def compare(self, side: Side, frame: Frame) -> None:
-        if frame.type not in (DATA, HEADERS):
+        if frame.type not in (DATA, HEADERS) or frame.flags & (PADDED | PRIORITY):
+            return
+        if frame.type == HEADERS and not frame.flags & END_HEADERS:
             return
         alone, _ = self.histories(side, wire_bytes(frame))
         other, _ = self.histories(side, b"".join(map(wire_bytes, reframed(frame))))

@@ -10,6 +10,7 @@ import h2.connection
 import h2.exceptions
 from h2.settings import SettingCodes
 
+from ..blocks import LARGEST_TABLE
 from ..wires import Frame, wire_bytes
 from .base import Property
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["P16"]
 
-DATA, HEADERS, RST, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
-ES = 1
+DATA, HEADERS, RST, SETTINGS, GOAWAY, CONTINUATION = 0, 1, 3, 4, 7, 9
+ES, END_HEADERS = 0x1, 0x4
 REQUEST = [(":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority", "judge")]
 MOST = 2**31 - 1
 DEFAULT_WINDOW = 65_535
@@ -32,9 +33,12 @@ class Judge:
         self._client = client
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=client))
         self._h2.initiate_connection()
+        # Nor are the tables that the other side may offer.
+        self._h2.decoder.max_allowed_table_size = LARGEST_TABLE
         # Windows are not its subject (P17 is).
         self._h2.increment_flow_control_window(MOST - DEFAULT_WINDOW)
         self._opened: set[int] = set()
+        self._ends = False  # what the header block that is coming says of its stream
 
     def hear(self, frame: Frame) -> None:
         """A frame of the side that is judged. Raises h2's errors."""
@@ -44,9 +48,12 @@ class Judge:
         if frame.type == SETTINGS:  # a lower limit may cross requests, and is not its subject either (P42's)
             self._h2.remote_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = MOST
             self._h2.remote_settings.acknowledge()
-        if frame.type == HEADERS and not self._client and frame.stream not in self._opened:
+        if frame.type == HEADERS:
+            self._ends = bool(frame.flags & ES)
+        whole = frame.type in (HEADERS, CONTINUATION) and frame.flags & END_HEADERS
+        if whole and not self._client and frame.stream not in self._opened:
             self._opened.add(frame.stream)
-            if not frame.flags & ES:
+            if not self._ends:
                 self._h2.increment_flow_control_window(MOST - DEFAULT_WINDOW, frame.stream)
 
     def say(self, frame: Frame) -> None:

@@ -1,0 +1,157 @@
+"""What a few runs have switched on besides: limits that are met, values at the edges, frames in other frames.
+
+A run has none of them, one or two, so that each shows what it does, and the mean run costs what it did.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final, TypeVar
+
+from duplexcore import ClientConfig, ServerConfig
+from duplexcore.metadata import MetadataLike
+from duplexcore.status import StatusCode
+
+from .choosing import Chooser
+from .scripts import CallScript
+from .simulation import Scenario
+
+__all__ = ["FEATURES", "draw_features"]
+
+C = TypeVar("C", ClientConfig, ServerConfig)
+T = TypeVar("T")
+
+#: How many features a run has.
+COUNTS = (0, 1, 2)
+
+#: Metadata at the edges: empty values, bytes, the same name again, what is secret, what is long.
+METADATA: Final[Sequence[MetadataLike]] = (
+    (),
+    (("empty", ""), ("empty-bin", b"")),
+    (("raw-bin", bytes(range(256))), ("raw-bin", b",="), ("raw-bin", b"\0")),
+    (("twice", "a"), ("other", "b"), ("twice", "a"), ("twice", "c, d")),
+    (("authorization", "Bearer secret"), ("cookie", "a=b; c=d"), ("mine", "hidden")),
+    (("long", "x" * 3_000), ("long-bin", b"y" * 1_000)),
+    tuple((f"k{index}", "~ !") for index in range(60)),
+)
+MESSAGES: Final = (
+    "",
+    "plain",
+    "gr\u00fc\u00df, 100 %",
+    "%25 %zz %",
+    "line\nbreak\ttab",
+    "\U0001f40d" * 20,
+    "x" * 2_000,
+)
+#: Seconds: over before anything is framed, the smallest that can be said, in each unit, more than a connection's age.
+TIMEOUTS: Final = (0.0, 1e-9, 0.001_5, 99.999_999_9, 3_600.0)
+#: Bytes of a message.
+LIMITS: Final = (0, 4, 200, 16_380)
+BUFFERS: Final = (1, 100, 20_000)
+TABLES: Final = (0, 64, 65_536)
+
+
+def _pick(chooser: Chooser, kind: str, options: Sequence[T]) -> T:
+    return options[chooser.choose(len(options), kind, options)]
+
+
+@lru_cache(maxsize=256)
+def _changed(config: C, name: str, value: object) -> C:
+    """The same configuration with another value; not judged, since windows may be smaller than ours ever are."""
+    other = copy.copy(config)
+    object.__setattr__(other, name, value)
+    return other
+
+
+def _both(scenario: Scenario, name: str, client: object, server: object) -> Scenario:
+    return replace(
+        scenario, client=_changed(scenario.client, name, client), server=_changed(scenario.server, name, server)
+    )
+
+
+def _scripts(scenario: Scenario, change: Callable[[CallScript], CallScript]) -> Scenario:
+    return replace(scenario, calls=tuple(change(script) for script in scenario.calls))
+
+
+# -- the features -----------------------------------------------------------------------------------------------------
+
+
+def _metadata(chooser: Chooser, scenario: Scenario) -> Scenario:
+    def change(script: CallScript) -> CallScript:
+        return replace(
+            script,
+            metadata=_pick(chooser, "metadata", METADATA),
+            early=_pick(chooser, "initial metadata", METADATA),
+            trailing_metadata=_pick(chooser, "trailing metadata", METADATA),
+        )
+
+    return _both(_scripts(scenario, change), "sensitive_metadata", frozenset({"mine"}), frozenset({"mine"}))
+
+
+def _statuses(chooser: Chooser, scenario: Scenario) -> Scenario:
+    codes = tuple(StatusCode)
+
+    def change(script: CallScript) -> CallScript:
+        code, message = _pick(chooser, "status", codes), _pick(chooser, "status message", MESSAGES)
+        return replace(script, status=code, status_message=message)
+
+    return _scripts(scenario, change)
+
+
+def _timeouts(chooser: Chooser, scenario: Scenario) -> Scenario:
+    return _scripts(scenario, lambda script: replace(script, timeout=_pick(chooser, "timeout", TIMEOUTS)))
+
+
+def _received(chooser: Chooser, scenario: Scenario) -> Scenario:
+    usual = scenario.client.max_receive_message_size
+    client, server = (_pick(chooser, "longest message", (usual, *LIMITS)) for _ in range(2))
+    return _both(scenario, "max_receive_message_size", client, server)
+
+
+def _sent(chooser: Chooser, scenario: Scenario) -> Scenario:
+    client, server = (_pick(chooser, "longest message", LIMITS) for _ in range(2))
+    return _both(scenario, "max_send_message_size", client, server)
+
+
+def _buffers(chooser: Chooser, scenario: Scenario) -> Scenario:
+    client, server = (_pick(chooser, "send buffer", BUFFERS) for _ in range(2))
+    return _both(scenario, "send_buffer", client, server)
+
+
+def _tables(chooser: Chooser, scenario: Scenario) -> Scenario:
+    usual = scenario.client.header_table_size
+    client, server = (_pick(chooser, "header table", (usual, *TABLES)) for _ in range(2))
+    return _both(scenario, "header_table_size", client, server)
+
+
+def _between(_chooser: Chooser, scenario: Scenario) -> Scenario:
+    return replace(scenario, between=True)
+
+
+Feature = Callable[[Chooser, Scenario], Scenario]
+
+#: What any carrier of calls has, and what only HTTP/2 has.
+ANYWHERE: Final[dict[str, Feature]] = {
+    "metadata": _metadata,
+    "statuses": _statuses,
+    "timeouts": _timeouts,
+    "received messages": _received,
+    "sent messages": _sent,
+    "send buffers": _buffers,
+}
+OVER_HTTP2: Final[dict[str, Feature]] = {
+    "something between": _between,
+    "header tables": _tables,
+}
+FEATURES: Final[dict[str, Feature]] = OVER_HTTP2 | ANYWHERE
+
+
+def draw_features(chooser: Chooser, scenario: Scenario) -> Scenario:
+    """The scenario, with some features by choice; often none."""
+    left = dict(ANYWHERE if scenario.in_process else FEATURES)
+    for _ in range(_pick(chooser, "features", COUNTS)):
+        scenario = left.pop(_pick(chooser, "feature", tuple(left)))(chooser, scenario)
+    return scenario

@@ -1,0 +1,115 @@
+"""What a few runs have switched on besides: each feature is drawn, reaches what it is for, and breaks no property."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from duplexcore.testing.sim.between import ANSWER_WAYS, CREDIT_WAYS, PADDED_DATA_WAYS, Way
+from duplexcore.testing.sim.choosing import Chooser
+from duplexcore.testing.sim.features import FEATURES
+from duplexcore.testing.sim.policies import PrngChooser
+from duplexcore.testing.sim.properties.base import PropertyError
+from duplexcore.testing.sim.simulation import Scenario, Simulation
+from duplexcore.testing.sim.targets import EngineOptions, EngineTarget
+from duplexcore.testing.sim.wires import Frame, body_of
+
+
+class With(EngineTarget):
+    """Each run over HTTP/2 has this feature, and no other."""
+
+    carriers = ("native",)
+
+    def __init__(self, name: str, options: EngineOptions | None = None) -> None:
+        super().__init__(options)
+        self._feature = FEATURES[name]
+
+    def _with_features(self, chooser: Chooser, scenario: Scenario) -> Scenario:
+        return self._feature(chooser, scenario)
+
+
+class Noting:
+    """Counts the labels that are drawn."""
+
+    def __init__(self, inner: Chooser) -> None:
+        self._inner = inner
+        self.drawn: Counter[tuple[str, str]] = Counter()
+
+    def choose(self, n: int, kind: str, labels: Sequence[object]) -> int:
+        chosen = self._inner.choose(n, kind, labels)
+        if kind in ("features", "feature", "between"):
+            self.drawn[kind, str(labels[chosen])] += 1
+        return chosen
+
+
+def test_every_feature_is_drawn_and_some_runs_have_none() -> None:
+    drawn: Counter[tuple[str, str]] = Counter()
+    target = EngineTarget()
+    for seed in range(300):
+        noting = Noting(PrngChooser(seed))
+        target.scenario(noting)
+        drawn += noting.drawn
+    assert {name for kind, name in drawn if kind == "feature"} == set(FEATURES)
+    assert {name for kind, name in drawn if kind == "features"} == {"0", "1", "2"}
+
+
+def test_they_can_be_left_out() -> None:
+    noting = Noting(PrngChooser(1))
+    EngineTarget(EngineOptions(features=False)).scenario(noting)
+    assert not noting.drawn
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_no_property_is_broken(name: str) -> None:
+    target = With(name)
+    for seed in range(15):
+        target(PrngChooser(seed))
+
+
+@pytest.mark.parametrize(
+    ("ways", "frame"),
+    [
+        (ANSWER_WAYS, Frame(1, 0x5, 3, bytes(range(20)))),
+        (PADDED_DATA_WAYS, Frame(0, 0x1, 3, bytes(range(20)))),
+        (CREDIT_WAYS, Frame(8, 0, 3, (5).to_bytes(4, "big"))),
+    ],
+    ids=["headers", "DATA", "credit"],
+)
+def test_other_frames_say_the_same(ways: dict[str, Way], frame: Frame) -> None:
+    """What they carry is the same, together; only the last of a kind ends anything."""
+    for name, way in ways.items():
+        pieces = [one for one in way(frame) if one.type in (0, 1, 8, 9) and not one.payload.endswith(b"\x03103")]
+        assert {one.stream for one in pieces} == {3}, name
+        if frame.type == 8:
+            assert sum(int.from_bytes(one.payload, "big") for one in pieces) == 5, name
+            continue
+        assert b"".join(map(body_of, pieces)) == frame.payload, name
+        ends = [one.flags & 0x1 for one in pieces if one.type != 9]
+        assert ends[-1] == 1, name
+        assert not any(ends[:-1]), name
+
+
+def test_what_comes_in_other_frames_is_drawn_in_every_way() -> None:
+    drawn: Counter[tuple[str, str]] = Counter()
+    target = With("something between", EngineOptions(endings=False, faults=False, leaves=False))
+    for seed in range(60):
+        noting = Noting(PrngChooser(seed))
+        target(noting)
+        drawn += noting.drawn
+    assert {name for kind, name in drawn if kind == "between"} == {*ANSWER_WAYS, *PADDED_DATA_WAYS, *CREDIT_WAYS}
+
+
+def test_a_limit_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver that takes what is too long: the reference model knows better."""
+    monkeypatch.setattr("duplexcore.call.framing.MessageDecoder._exceed", lambda *_: None)
+    target = With("received messages")
+    with pytest.raises(PropertyError):
+        for seed in range(60):
+            target(PrngChooser(seed))
+
+
+def test_the_simulation_is_over_http2() -> None:
+    with pytest.raises(ValueError, match="no frames"):
+        Simulation(Scenario(in_process=True, between=True), PrngChooser(0))
