@@ -114,7 +114,7 @@ class FrameGate:
     def receive(self, data: bytes | bytearray | memoryview, now: float) -> None:
         """Hands the frames that ``data`` completes to the sink. Raises `ConnectionFault`, after those before the bad
         one. Each payload is copied once, out of ``data``."""
-        if not self.inside_frame:
+        if self._preface or not self.inside_frame:
             self._since = now
         at = self._take_preface(data) if self._preface else 0
         if self._buffer and not self._preface:
