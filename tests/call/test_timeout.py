@@ -1,9 +1,10 @@
 """``grpc-timeout``, encoded and decoded."""
 
+import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from duplexcore.call.timeout import decode_timeout, encode_timeout
@@ -46,6 +47,57 @@ UNITS = {
 )
 def test_the_smallest_unit_that_fits_eight_digits_rounded_up(seconds: float, sent: bytes) -> None:
     assert encode_timeout(seconds) == sent
+
+
+def least(seconds: float) -> bytes:
+    """The least that is not less, as floats compare, in the smallest unit that holds it."""
+    for letter, unit in UNITS.items():
+        count = max(1, math.ceil(Fraction(seconds) / unit))
+        while 1 < count <= 100_000_100 and float((count - 1) * unit) >= seconds:
+            count -= 1
+        if count <= 99_999_999:
+            return b"%d%s" % (count, letter.encode())
+    return b"99999999H"
+
+
+EDGES = [unit * count for unit in UNITS.values() for count in (1, 99_999_998, 99_999_999, 100_000_000)]
+SECONDS = st.one_of(
+    st.builds(lambda digits, power: float(digits * Fraction(10) ** power), st.integers(1, 10**9), st.integers(-12, 6)),
+    st.builds(lambda edge, off: float(edge + off * edge / 10**9), st.sampled_from(EDGES), st.integers(-3, 3)),
+    st.floats(min_value=0, max_value=1e13),
+    st.sampled_from((0.0, -1.0, 1e300)),
+)
+
+
+@pytest.mark.req("DEAD-1")
+@given(st.lists(SECONDS, min_size=10, max_size=10))
+@settings(max_examples=40, database=None)
+def test_what_is_sent_is_the_least_that_is_not_less(seconds: list[float]) -> None:
+    """Or the next, where the number of nanoseconds is more than a float can tell."""
+    for one in seconds:
+        assert encode_timeout(one) in (least(one), least(math.nextafter(one, math.inf)))
+
+
+@pytest.mark.req("DEAD-3", "DEAD-4")
+@given(st.lists(st.tuples(st.integers(0, 99_999_999), st.integers(0, 8), st.sampled_from([*UNITS])), min_size=8))
+@settings(max_examples=25, database=None)
+def test_what_comes_is_its_number_times_its_unit(parts: list[tuple[int, int, str]]) -> None:
+    for number, width, unit in parts:
+        assert decode_timeout(f"{number:0{width}}{unit}".encode()) == float(number * UNITS[unit])
+
+
+@pytest.mark.req("DEAD-3")
+@given(st.text("0123456789HMSmunx -+.\n", max_size=10), st.sampled_from(("", *UNITS)))
+@settings(max_examples=100, database=None)
+def test_only_digits_and_a_unit_are_a_timeout(digits: str, unit: str) -> None:
+    text = digits + unit
+    good = 2 <= len(text) <= 9 and text[-1] in UNITS and all(one in "0123456789" for one in text[:-1])
+    try:
+        decode_timeout(text.encode())
+    except ValueError:
+        assert not good
+    else:
+        assert good
 
 
 @pytest.mark.req("DEAD-1")
