@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from enum import Enum
 from functools import lru_cache
 from types import FunctionType
@@ -87,4 +88,4 @@ def _introduced(
             pass
     blob = io.BytesIO()
     _Pickler(blob, pickle.HIGHEST_PROTOCOL).dump(pair)
-    return blob.getvalue(), frames
+    return pickletools.optimize(blob.getvalue()), frames

@@ -10,7 +10,7 @@ import gc
 import importlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from .choosing import Chooser
@@ -127,18 +127,18 @@ class EngineTarget:
         # Not in each run: where a fault may come it will, and hides what would have come after it.
         leaves = options.leaves and bool(chooser.choose(2, "leaves", ("no", "yes")))
         faults = options.faults and bool(chooser.choose(2, "faults", ("no", "yes")))
-        scenario = Scenario(calls=tuple(scripts), leaves=leaves, faults=faults)
         if not options.settings:
-            return scenario
+            return Scenario(calls=tuple(scripts), leaves=leaves, faults=faults)
         client, server = draw_configurations(chooser, refusals=options.refusals)
         calls = [capped(script, client.stream_window) for script in scripts]
-        scenario = replace(scenario, calls=calls, client=client, server=server)
         names = self.carriers
         pair = CARRIERS[names[chooser.choose(len(names), "carrier", names) if len(names) > 1 else 0]]
         if pair is None:
-            return self._with_features(chooser, replace(scenario, in_process=True, leaves=False))
+            scenario = Scenario(calls=calls, client=client, server=server, faults=faults, in_process=True)
+            return self._with_features(chooser, scenario)
+        client, server = carried(client, pair[0]), carried(server, pair[1])
         tunes = bool(chooser.choose(2, "settings", ("stay", "change")))
-        scenario = replace(scenario, client=carried(client, pair[0]), server=carried(server, pair[1]), tunes=tunes)
+        scenario = Scenario(calls=calls, client=client, server=server, leaves=leaves, tunes=tunes, faults=faults)
         return self._with_features(chooser, scenario)
 
     def _with_features(self, chooser: Chooser, scenario: Scenario) -> Scenario:
