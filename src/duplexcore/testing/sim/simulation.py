@@ -8,7 +8,7 @@ rest within a bound, with every call ended.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -69,6 +69,18 @@ class Scenario:
         return not self.tunes and 2 * longest < stream and 2 * longest * len(sizes) < connection
 
 
+class _ByType(dict[object, list[Callable[..., None]]]):
+    """Who is called for a type of frame or event: looked up when the first of the type comes."""
+
+    def __init__(self, called: Sequence[Callable[..., None]], places: Mapping[object, Sequence[int]]) -> None:
+        self._called = called
+        self._places = places
+
+    def __missing__(self, kind: object) -> list[Callable[..., None]]:
+        found = self[kind] = [self._called[at] for at in self._places[kind]]
+        return found
+
+
 class Simulation:
     """One run of a scenario. `run` does it all; `step` goes by hand."""
 
@@ -90,7 +102,7 @@ class Simulation:
         self.client.wire, self.server.wire = self.up, self.down
         self.clocks = (Clock(self.client), Clock(self.server))
         self._listen()
-        self._on_event, self._on_command = self._tie("on_event"), self._tie("on_command")
+        self._on_event, self._on_command = self._tie_events(), self._tie("on_command")
         self.clients = [ClientApp(self.client, index, script) for index, script in enumerate(scenario.calls)]
         self.servers: dict[int, ServerApp] = {}
         #: Who may still act, in the dull order: of those that are ready the first is option 0.
@@ -168,15 +180,28 @@ class Simulation:
         """For those who have something to do with the type of the frame."""
         if not self._hooks[hook]:
             return None
-        heard, called = self._heard.by_type[hook], dict[int, list[Callable[..., None]]]()
+        called = self._by_type(hook)
 
         def call(frame: Frame) -> None:
-            if (who := called.get(frame.type)) is None:
-                who = called[frame.type] = self._bound(hook, heard[frame.type])
-            for one in who:
+            for one in called[frame.type]:
                 one(side, frame)
 
         return call
+
+    def _tie_events(self) -> Callable[[App, Any], None] | None:
+        """For those who have something to do with the type of the event."""
+        if not self._hooks["on_event"]:
+            return None
+        called = self._by_type("on_event")
+
+        def call(app: App, event: Any) -> None:
+            for one in called[type(event)]:
+                one(app, event)
+
+        return call
+
+    def _by_type(self, hook: str) -> _ByType:
+        return _ByType(self._hooks[hook], self._heard.by_type[hook])
 
     def _bound(self, hook: str, who: Sequence[int]) -> list[Callable[..., None]]:
         return [getattr(self._watchers[at], hook) for at in who]

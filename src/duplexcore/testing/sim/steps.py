@@ -71,9 +71,13 @@ class Actor:
         return self.label
 
 
+#: Of each `StepKind`.
+DULLNESS = [max(kind, StepKind.WIRE) for kind in StepKind]
+
+
 def dullness(actor: Actor) -> int:
     """By what actors are sorted: where nobody goes on, the first of those that are ready is the dull option.
 
     Applications and wires are as they come, the one that opens a call before the one that hears of it.
     """
-    return max(actor.kind, StepKind.WIRE)
+    return DULLNESS[actor.kind]

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message
+
 from .wires import PREFACE_TYPE, Frame
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ class Watcher:
     sim: Simulation
     #: The types of the frames that it is told of; None: all.
     frame_types: ClassVar[Collection[int] | None] = None
+    #: The types of the events that `on_event` is told of; None: all.
+    event_types: ClassVar[Collection[type] | None] = None
 
     def begin(self) -> None:
         """``sim`` is set, the handshake is over, nothing else has happened."""
@@ -87,13 +91,18 @@ HOOKS = (
 #: The hooks that hear of frames, and the types that there are.
 OF_FRAMES = ("on_framed", "on_arrived")
 TYPES = (*range(256), PREFACE_TYPE)
+#: The events of calls that there are.
+EVENT_TYPES = (InitialMetadata, Message, HalfClosed, CallEnded)
 
 
 class Heard(NamedTuple):
-    """Which of a run's watchers hear of what, by their place: of each hook; of its frames, by their type, too."""
+    """Which of a run's watchers hear of what, by their place among all.
+
+    ``by_type``: of a hook of frames or events, and a type of these, by their place among those who hear of the hook.
+    """
 
     by_hook: Mapping[str, Sequence[int]]
-    by_type: Mapping[str, Mapping[int, Sequence[int]]]
+    by_type: Mapping[str, Mapping[object, Sequence[int]]]
 
 
 @lru_cache(maxsize=256)
@@ -103,12 +112,10 @@ def heard(kinds: Sequence[type[Watcher]]) -> Heard:
         hook: [at for at, kind in enumerate(kinds) if getattr(kind, hook) is not getattr(Watcher, hook)]
         for hook in HOOKS
     }
-    by_type = {
-        hook: {number: [at for at in by_hook[hook] if _wants(kinds[at], number)] for number in TYPES}
-        for hook in OF_FRAMES
-    }
-    return Heard(by_hook, by_type)
 
+    def chosen(hook: str, types: Sequence[Any], wanted: str) -> dict[object, list[int]]:
+        wants = [getattr(kinds[at], wanted) for at in by_hook[hook]]
+        return {one: [place for place, of in enumerate(wants) if of is None or one in of] for one in types}
 
-def _wants(kind: type[Watcher], frame_type: int) -> bool:
-    return kind.frame_types is None or frame_type in kind.frame_types
+    by_type = {hook: chosen(hook, TYPES, "frame_types") for hook in OF_FRAMES}
+    return Heard(by_hook, by_type | {"on_event": chosen("on_event", EVENT_TYPES, "event_types")})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
+from struct import Struct
 from typing import NamedTuple
 
 from .choosing import Chooser
@@ -13,6 +14,8 @@ from .steps import Actor, StepKind
 __all__ = ["Frame", "Wire", "body_of", "frames_of", "wire_bytes"]
 
 HEADER = 9
+#: Length (in two parts), type, flags, stream.
+HEAD = Struct(">HBBBI")
 #: A wire is cut within so many bytes.
 MOST_KEPT = 255
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -42,9 +45,10 @@ def frames_of(data: bytes) -> Iterator[Frame]:
         at = len(PREFACE)
         yield Frame(PREFACE_TYPE, 0, 0, PREFACE)
     while at < len(data):
-        end = at + HEADER + int.from_bytes(data[at : at + 3], "big")
-        yield Frame(data[at + 3], data[at + 4], int.from_bytes(data[at + 5 : at + 9], "big"), data[at + HEADER : end])
-        at = end
+        high, low, kind, flags, stream = HEAD.unpack_from(data, at)
+        begin = at + HEADER
+        at = begin + (high << 8 | low)
+        yield Frame(kind, flags, stream, data[begin:at])
 
 
 def wire_bytes(frame: Frame) -> bytes:

@@ -19,13 +19,12 @@ class P1(Property):
     """The messages delivered on a direction are, byte for byte, a prefix of those accepted from the sender."""
 
     number = "P1"
+    event_types = (Message,)
 
     def begin(self) -> None:
         self._got: dict[App, int] = {}
 
     def on_event(self, app: App, event: Any) -> None:
-        if type(event) is not Message:
-            return
         count = self._got.get(app, 0)
         sent = self.sim.other(app).accepted
         if count >= len(sent):
@@ -39,13 +38,10 @@ class P2(Property):
     """If a call ends with the status that its server sent, the client got every message sent before that status."""
 
     number = "P2"
+    event_types = (CallEnded,)
 
     def on_event(self, app: App, event: Any) -> None:
-        if (
-            type(event) is CallEnded
-            and isinstance(app, ClientApp)
-            and has_sent_status(self.sim.servers.get(app.index), event)
-        ):
+        if isinstance(app, ClientApp) and has_sent_status(self.sim.servers.get(app.index), event):
             got = sum(type(one) is Message for one in app.events)
             sent = len(self.sim.other(app).accepted)
             if got != sent:
@@ -104,9 +100,10 @@ class P6(Property):
     """Status, message and trailing metadata delivered are those sent, but for a local or transport cause."""
 
     number = "P6"
+    event_types = (CallEnded,)
 
     def on_event(self, app: App, event: Any) -> None:
-        if type(event) is not CallEnded or not isinstance(app, ClientApp) or event.origin is not Origin.PEER:
+        if not isinstance(app, ClientApp) or event.origin is not Origin.PEER:
             return
         server = self.sim.servers.get(app.index)
         sent = None if server is None or server.said is None else server.ended
@@ -120,6 +117,7 @@ class P8(Property):
     """Once a call has ended, nothing that happens later changes its outcome."""
 
     number = "P8"
+    event_types = (CallEnded,)
 
     def begin(self) -> None:
         self._ended: dict[App, CallEnded] = {}
@@ -131,7 +129,7 @@ class P8(Property):
             self.fail(f"{app} had ended with {self._ended[app]}, and now with {ended}")
 
     def on_event(self, app: App, event: Any) -> None:
-        if type(event) is CallEnded and self._ended.get(app, event) != event:
+        if self._ended.get(app, event) != event:
             self.fail(f"{app} had ended with {self._ended[app]}, its reader is given {event}")
 
     def on_rest(self) -> None:
@@ -156,9 +154,10 @@ class P34(Property):
     """DEADLINE_EXCEEDED never comes before the own deadline, and past it no call stays open."""
 
     number = "P34"
+    event_types = (CallEnded,)
 
     def on_event(self, app: App, event: Any) -> None:
-        if type(event) is not CallEnded or event.status.code is not StatusCode.DEADLINE_EXCEEDED:
+        if event.status.code is not StatusCode.DEADLINE_EXCEEDED:
             return
         deadline = app.call.deadline
         if isinstance(app, ServerApp) and app.said is not None:

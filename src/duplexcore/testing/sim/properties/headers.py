@@ -16,6 +16,7 @@ class P48(Property):
     """Header blocks of cancelled or unknown streams are still decoded: all metadata comes as it was sent."""
 
     number = "P48"
+    event_types = (InitialMetadata, CallEnded)
 
     def on_started(self, app: App) -> None:
         self._compare(f"the request of call {app.index}", app.call.metadata, app.script.metadata)
@@ -26,7 +27,7 @@ class P48(Property):
         if type(event) is InitialMetadata:
             sent = app.script.early if app.script.initial_metadata else {}
             self._compare(f"what {app} hears first", event.metadata, sent)
-        elif type(event) is CallEnded and event.origin is Origin.PEER:
+        elif event.origin is Origin.PEER:
             server = self.sim.servers.get(app.index)
             if server is not None and server.said is not None and event.status == server.said:
                 self._compare(f"the end of {app}", event.trailing_metadata, app.script.trailing_metadata)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
-from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message
+from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message, Origin
 from duplexcore.config import Config
 from duplexcore.connection import TimerKind
 from duplexcore.status import StatusCode
@@ -35,6 +34,9 @@ NO_LIMIT = 2**32
 #: Nothing in a run is as long: bytes.
 LONGEST = 1 << 20
 MAX_ID = 2**31 - 1
+#: A client's and a server's side of a call of which nothing is known yet.
+NEW = (model.Side(say.CLIENT), model.Side(say.SERVER))
+ORIGINS = {origin: say.Origin[origin.name] for origin in Origin}
 
 EVENTS: dict[type, say.Event] = {
     InitialMetadata: say.Event.INITIAL_METADATA,
@@ -50,6 +52,11 @@ STEPS: dict[str, say.Step] = {
     "initial metadata": say.SendInitialMetadata(),
     "aborts": say.Abort(),
 }
+
+
+STARTS = (say.Start(deadline=False), say.Start(deadline=True))
+FINISHES = {code: say.Finish(code) for code in StatusCode}
+DEADLINE_FIRED, CANCEL, TRANSPORT_ENDED = say.DeadlineFired(), say.Cancel(), say.TransportEnded()
 
 
 class Messages:
@@ -111,23 +118,23 @@ class Oracle(Property):
         if what == "send" and self._is_too_long(app):
             return
         if what == "start":
-            step = say.Start(app.script.timeout is not None)
+            step = STARTS[app.script.timeout is not None]
         elif what == "finish":
-            step = say.Finish(app.script.status)
+            step = FINISHES[app.script.status]
         else:
             step = STEPS[what]
-        self._move(app.side, app.index, lambda side: does(side, step))
+        self._move(app.side, app.index, does, step)
         if what == "finish":
             self._finished.add(app.index)
         if what == "start" and (refusal := self._refusing.get(app.side)):  # a connection that takes no more calls
-            self._move(app.side, app.index, lambda side: hears(side, refusal))
+            self._move(app.side, app.index, hears, refusal)
 
     def on_started(self, app: App) -> None:
-        self._move(app.side, app.index, lambda side: model.took(side, say.Event.STARTED))
+        self._move(app.side, app.index, model.took, say.Event.STARTED)
 
     def on_event(self, app: App, event: Any) -> None:
         heard = terminal(event) if type(event) is CallEnded else EVENTS[type(event)]
-        self._move(app.side, app.index, lambda side: model.took(side, heard))
+        self._move(app.side, app.index, model.took, heard)
 
     def on_ended(self, app: App) -> None:
         assert app.ended is not None
@@ -147,17 +154,17 @@ class Oracle(Property):
             if ended and app.ended is None:
                 continue
             if at and at.deadline and at.ended is None and app.call.deadline <= side.now:
-                self._move(side, app.index, lambda side: does(side, say.DeadlineFired()))
+                self._move(side, app.index, does, DEADLINE_FIRED)
 
     def on_timeout(self, side: Side, reason: TimerKind) -> None:
         for app in self.sim.apps():
             at = app.side is side and self._models.get((side, app.index))
             if at and at.deadline and app.call.deadline <= side.now:
-                self._move(side, app.index, lambda side: does(side, say.DeadlineFired()))
+                self._move(side, app.index, does, DEADLINE_FIRED)
             elif at and reason is TimerKind.SHUTDOWN and side is self.sim.client:  # its grace is over (CHAN-11)
-                self._move(side, app.index, lambda side: does(side, say.Cancel()))
+                self._move(side, app.index, does, CANCEL)
         if reason is TimerKind.SHUTDOWN and side is self.sim.server:  # so is the server's: it closes (DUP-31)
-            self._end_all(side, say.TransportEnded())
+            self._end_all(side, TRANSPORT_ENDED)
 
     # --- the wire -----------------------------------------------------------------------------------------------------
 
@@ -165,7 +172,7 @@ class Oracle(Property):
         index, item = self._read(side, frame)
         self._wires[side].append((index, item))
         if index is not None and item is not None:
-            self._move(side, index, lambda at: frames(at, item))
+            self._move(side, index, frames, item)
         elif frame.type == GOAWAY and side is self.sim.server:
             self._covered = int.from_bytes(frame.payload[:4], "big")
 
@@ -181,29 +188,29 @@ class Oracle(Property):
             for app in self.sim.clients:
                 if (side, app.index) in self._models:
                     covers = streams.get(app.index, last + 1) <= last
-                    self._move(side, app.index, partial(_told, say.Goaway(covers)))
+                    self._move(side, app.index, hears, say.Goaway(covers))
         elif index is not None and item is not None:
             if side is self.sim.server and type(item) is say.Headers:
                 if frame.stream > self._covered:
-                    self._move(side, index, _uncovered)
+                    self._move(side, index, frames, say.Goaway(covers=False))
                 elif self._full():
-                    self._move(side, index, _refused)
+                    self._move(side, index, does, say.Refuse())
             if type(item) is say.Data and (limit := self._config(side).max_receive_message_size) < LONGEST:
                 item = self._judged(side, frame, limit)
             if type(item) is say.Reset:
                 item = say.Reset(item.code, overdue=self._overdue(side, index))
-            self._move(side, index, lambda at: hears(at, item))
+            self._move(side, index, hears, item)
 
     def on_lost(self, side: Side | None) -> None:
         assert side is not None
         if self._hasty:
             self._expire(side)
-        self._end_all(side, say.TransportEnded())
+        self._end_all(side, TRANSPORT_ENDED)
 
     def on_closed(self, side: Side) -> None:
         if self._hasty:
             self._expire(side, ended=True)
-        self._end_all(side, say.TransportEnded())
+        self._end_all(side, TRANSPORT_ENDED)
 
     def on_rest(self) -> None:
         for (side, index), at in self._models.items():
@@ -214,23 +221,21 @@ class Oracle(Property):
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _model(self, side: Side, index: int) -> model.Side:
-        at = self._models.get((side, index))
-        if at is None:
-            at = model.Side(say.CLIENT if side is self.sim.client else say.SERVER)
-        return at
+        return self._models.get((side, index)) or NEW[side is self.sim.server]
 
-    def _move(self, side: Side, index: int, move: Callable[[model.Side], model.Side]) -> None:
+    def _move(self, side: Side, index: int, move: Callable[[model.Side, Any], model.Side], what: Any) -> None:
+        """The model of a call at ``side`` takes a step, frames, hears or is told: ``what``."""
         try:
-            self._models[side, index] = move(self._model(side, index))
+            self._models[side, index] = move(self._model(side, index), what)
         except say.ModelViolation as violation:
-            what = f"{side.name}, call {index}: {violation.text}"
-            raise PropertyError(violation.rule, what) from violation
+            text = f"{side.name}, call {index}: {violation.text}"
+            raise PropertyError(violation.rule, text) from violation
 
     def _end_all(self, side: Side, ending: say.TransportEnded) -> None:
         self._refusing[side] = ending
         for owner, index in list(self._models):
             if owner is side:
-                self._move(side, index, lambda at: hears(at, ending))
+                self._move(side, index, hears, ending)
 
     def _full(self) -> bool:
         """Whether the server has no place for another call: each counts until its handler has said its status, and the
@@ -300,17 +305,5 @@ class Oracle(Property):
         return self._calls[frame.stream], say.Headers()
 
 
-def _uncovered(at: model.Side) -> model.Side:
-    return frames(at, say.Goaway(covers=False))
-
-
-def _refused(at: model.Side) -> model.Side:
-    return does(at, say.Refuse())
-
-
-def _told(item: say.Input, at: model.Side) -> model.Side:
-    return hears(at, item)
-
-
 def terminal(ended: CallEnded) -> say.Terminal:
-    return say.Terminal(ended.status.code, say.Origin[ended.origin.name], ended.unprocessed)
+    return say.Terminal(ended.status.code, ORIGINS[ended.origin], ended.unprocessed)
