@@ -183,7 +183,7 @@ class Clock(Actor):
 
     def ready(self) -> bool:
         reason = self._side.engine.timeout_reason
-        return reason in ORDINARY or (reason is not None and self.faults)
+        return reason is not None and (self.faults or reason in ORDINARY)
 
     @property
     def label(self) -> str:
