@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import click
 
-from duplexcore.testing.blackbox import Callee, Server, survey
+from duplexcore.testing.blackbox import GROWTH, Callee, ProcessError, Server, held, survey
 from duplexcore.testing.probe import Target
 from duplexcore.testing.sim.choosing import Chooser
 
@@ -40,7 +40,8 @@ class AddressOptions:
 
     ``numbers``: the largest that requests hold. ``metadata``: ``NAME: VALUE`` of each call; case files keep the names.
     ``only``: patterns of the cases that are run. ``phase`` and ``case``: of the part that a case file is about.
-    ``given``: the flags that were used. ``mine``: the server may be tested wherever it is.
+    ``pid``: of the server's process on this machine; case files do not keep it. ``given``: the flags that were used.
+    ``mine``: the server may be tested wherever it is.
     """
 
     method: str | None = None
@@ -58,6 +59,7 @@ class AddressOptions:
     phases: tuple[str, ...] = USUAL_PHASES
     only: tuple[str, ...] = ()
     rate: float | None = None
+    pid: int | None = None
     calls: int = 4
     messages: int = 3
     phase: str = "stateful"
@@ -73,9 +75,11 @@ class AddressOptions:
         return cls(**plain, calls=calls, messages=messages, mine=mine, given=given)
 
     @classmethod
-    def of(cls, options: Mapping[str, Any], *, mine: bool, metadata: Sequence[str] = ()) -> AddressOptions:
-        """Those of a case file, and the metadata that it does not keep. Raises TypeError for others, `NotAsked` without
-        the metadata."""
+    def of(
+        cls, options: Mapping[str, Any], *, mine: bool, metadata: Sequence[str] = (), pid: int | None = None
+    ) -> AddressOptions:
+        """Those of a case file, and the metadata and the process that it does not keep. Raises TypeError for others,
+        `NotAsked` without what it needs of these."""
         made: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
         }
@@ -86,12 +90,14 @@ class AddressOptions:
                 "case files do not keep the values: give them with --metadata",
             )
         made["metadata"] = tuple(metadata)
-        return cls(**made, mine=mine)
+        if made.get("case") in GROWTH and pid is None:
+            raise NotAsked("the case is about what a process holds", "say with --pid which one it is now")
+        return cls(**made, mine=mine, pid=pid)
 
     def as_dict(self) -> dict[str, Any]:
         """For case files: what is not as usual, and no values of metadata."""
         usual = AddressOptions()
-        names = {one.name for one in fields(self)} - {"given", "mine", "phases", "only", "rate"}
+        names = {one.name for one in fields(self)} - {"given", "mine", "phases", "only", "rate", "pid"}
         found = {name: getattr(self, name) for name in sorted(names) if getattr(self, name) != getattr(usual, name)}
         if self.metadata:
             found["metadata"] = [f"{_pair(one)[0]}: {REDACTED}" for one in self.metadata]
@@ -135,6 +141,8 @@ def _target(name: str, options: AddressOptions) -> Target:
         raise click.UsageError(
             f"{host} is not this machine, and fuzzing is a burden: --i-may-test-this-target says that you may"
         )
+    if options.pid is not None:
+        _check_process(host, options.pid)
     if not re.fullmatch(r"([0-9a-fA-F]{2})*", options.message):
         raise click.UsageError(f"--message is hexadecimal, two digits for a byte: not {options.message!r}")
     if options.reflection and options.descriptor:
@@ -156,6 +164,15 @@ def _target(name: str, options: AddressOptions) -> Target:
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _check_process(host: str, pid: int) -> None:
+    if not is_here(host):
+        raise click.UsageError(f"--pid is for a process on this machine, and {host} is another one")
+    try:
+        held(pid)
+    except ProcessError as error:
+        raise NotAsked(f"--pid {pid}: {error}") from error
 
 
 def _callees(target: Target, options: AddressOptions) -> list[Callee]:

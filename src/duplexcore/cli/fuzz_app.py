@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from .console import Console
 from .fuzz_hunt import Hunt, Plan
-from .fuzz_options import metadata_option, mine_option, server_options
+from .fuzz_options import metadata_option, mine_option, pid_option, server_options
 from .problems import check_writable, write
 
 if TYPE_CHECKING:
@@ -146,6 +146,10 @@ def run(target: str, runs: int | None, max_time: float | None, **given: Any) -> 
 
     The methods of HOST:PORT and their messages are known by --reflection or --descriptor; or it is --method alone, and
     each request has the same bytes. --runs are those of the stateful phase.
+
+    \b
+    A server of this machine, and what its process holds after so many calls
+        duplexcore fuzz run localhost:50051 --reflection --pid $(pidof my-server)
     """
     plan, subject = _prepared(target, given)
     if runs is None and max_time is None:
@@ -173,8 +177,11 @@ def forever(target: str, **given: Any) -> None:
 @click.option("--times", type=click.IntRange(1, 1_000), default=TIMES, show_default=True, help="How often it runs.")
 @click.option("--html", type=FILE, metavar="FILE", help="Write the page of it.")
 @metadata_option
+@pid_option
 @mine_option
-def replay(case: str, folder: Path, times: int, html: Path | None, metadata: tuple[str, ...], mine: bool) -> None:
+def replay(
+    case: str, folder: Path, times: int, html: Path | None, metadata: tuple[str, ...], pid: int | None, mine: bool
+) -> None:
     """Run a case that failed once more.
 
     FILE is a case file; ID the name of one in --cases, or how it begins. The answer is FIXED (exit code 0), FAILED or
@@ -186,7 +193,7 @@ def replay(case: str, folder: Path, times: int, html: Path | None, metadata: tup
     console = Console(highlight=False)
     try:
         read = _case(case, folder)
-        subject = from_case(read, mine=mine, metadata=metadata)
+        subject = from_case(read, mine=mine, metadata=metadata, pid=pid)
         results = [subject.again(read.tape) for _ in range(times)]
     except click.ClickException:
         console.print("[red]ERROR[/]")
@@ -214,8 +221,9 @@ def replay(case: str, folder: Path, times: int, html: Path | None, metadata: tup
 @cases_option
 @click.option("--budget", type=click.IntRange(1), default=50_000, show_default=True, help="Runs, at most.")
 @metadata_option
+@pid_option
 @mine_option
-def shrink(case: str, folder: Path, budget: int, metadata: tuple[str, ...], mine: bool) -> None:
+def shrink(case: str, folder: Path, budget: int, metadata: tuple[str, ...], pid: int | None, mine: bool) -> None:
     """Make a case smaller, if it can be.
 
     What comes out is kept beside the old one, under a name of its own. The exit code is 0 also when it is as small as
@@ -229,7 +237,7 @@ def shrink(case: str, folder: Path, budget: int, metadata: tuple[str, ...], mine
 
     console = Console(highlight=False)
     read = _case(case, folder)
-    subject = from_case(read, mine=mine, metadata=metadata)
+    subject = from_case(read, mine=mine, metadata=metadata, pid=pid)
     try:
         error, tape = made_smaller(subject, read.tape, budget=budget)
     except ValueError as problem:

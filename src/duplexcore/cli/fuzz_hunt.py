@@ -69,6 +69,7 @@ class Hunt:
                 stopped = True
             live.update(Text())
         self.report.seconds = time.monotonic() - self._began
+        self.report.remarks = getattr(self.subject, "remarks", [])
         self._judge_known(ended=not stopped)
         self._say_all()
         if stopped and not self.failed and (runs or max_time is not None):
@@ -176,6 +177,8 @@ class Hunt:
         known = len(report.known)
         failures = len(report.found) - known
         colour, verdict = ("red", f"{failures} failures") if failures else ("green", "nothing found")
+        for line in report.remarks:
+            self.console.print(escape(line), soft_wrap=True)
         for line in report.passed:
             self.console.print(f"[red]{escape(line)}[/]", soft_wrap=True)
         if known or report.passed:

@@ -9,7 +9,7 @@ import click
 
 from .tls_options import tls_options
 
-__all__ = ["FLAGS", "KINDS", "PHASES", "USUAL_PHASES", "metadata_option", "mine_option", "server_options"]
+__all__ = ["FLAGS", "KINDS", "PHASES", "USUAL_PHASES", "metadata_option", "mine_option", "pid_option", "server_options"]
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 #: The phases in their order; floods only when they are asked for. The last one has no end of its own.
@@ -39,6 +39,7 @@ FLAGS = (
     "phases",
     "only",
     "rate",
+    "pid",
 )
 
 
@@ -63,6 +64,12 @@ metadata_option = click.option(
     multiple=True,
     metavar="NAME:VALUE",
     help="For HOST:PORT: sent with each call; repeat. Reports and cases do not show the values.",
+)
+pid_option = click.option(
+    "--pid",
+    type=click.IntRange(1),
+    metavar="N",
+    help="For HOST:PORT: the process of the server, on this Linux: memory and open files must not grow with the runs.",
 )
 
 server_options = (
@@ -112,6 +119,7 @@ server_options = (
     ),
     click.option("--authority", metavar="NAME", help="For HOST:PORT: the :authority of the calls, if not HOST:PORT."),
     metadata_option,
+    pid_option,
     tls_options,
     click.option(
         "--known-failures",

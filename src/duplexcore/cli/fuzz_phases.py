@@ -12,7 +12,18 @@ from pathlib import Path
 import anyio
 import click
 
-from duplexcore.testing.blackbox import CHECKS, CONFORMANCE, CheckError, Limits, Log, Server, conform, converse
+from duplexcore.testing.blackbox import (
+    CHECKS,
+    CONFORMANCE,
+    GROWTH,
+    CheckError,
+    Limits,
+    Log,
+    Meter,
+    Server,
+    conform,
+    converse,
+)
 from duplexcore.testing.probe import CASES, Level, Need, Result, Target, Verdict, run_case
 from duplexcore.testing.sim.cases import Case, _versions
 from duplexcore.testing.sim.choosing import Chooser, Recorder, Tape, TapeChooser
@@ -30,6 +41,12 @@ __all__ = ["AddressSubject", "Part", "every_check"]
 
 #: Runs that shrinking may take: each has a connection of its own, and one that fails may wait for a whole grace.
 SHRINKING = 40
+#: After so many runs of a phase what the process holds is judged, besides at its end.
+EVERY = 100
+#: Seconds that a server has to close what is over, before it is judged.
+SETTLING = 5.0
+#: Runs with choices that show again what a process holds.
+REPLAYED = 40
 #: Frames of each flood.
 FLOODS = 2_000
 #: Calls that a case of the probe makes, about: for `Pace`.
@@ -117,7 +134,7 @@ class Part:
     def case(self, finding: Finding) -> Case:
         """Of a finding, as it was when it last failed; metadata is not in it."""
         recorder = Recorder(TapeChooser(finding.tape))
-        if self.options.phase == "stateful":  # elsewhere nothing is chosen, and the last run is the one that failed
+        if self.options.case is None:  # elsewhere nothing is chosen, and the last run is the one that failed
             self._fails(recorder)
         return Case(
             target=self.name,
@@ -150,7 +167,7 @@ class Part:
 
 def every_check() -> set[str]:
     """The numbers of all checks of all phases."""
-    return {*CHECKS, *CONFORMANCE, *map(_number, CASES)}
+    return {*CHECKS, *GROWTH, *CONFORMANCE, *map(_number, CASES)}
 
 
 class AddressSubject(Part):
@@ -167,10 +184,13 @@ class AddressSubject(Part):
         if options.only and not any(self._parts.values()):
             raise click.UsageError(f"no case of {', '.join(options.phases)} fits {', '.join(options.only)}")
         self._current: Part = self
+        self._meters: dict[str, Meter] = {}
         #: Number of each check -> its sentence.
         self.checks: dict[str, str] = {}
         for phase, cases in self._parts.items():
             self.checks |= CHECKS if phase == "stateful" else {one: _title(phase, one) for one in cases}
+        if options.pid is not None:
+            self.checks |= GROWTH
         #: Those of them that at least one run could have failed.
         self.judged: set[str] = set()
 
@@ -190,29 +210,75 @@ class AddressSubject(Part):
     ) -> Iterator[Finding]:
         """Phase after phase. ``seeds``: of the runs with choices; ``in_time``: whether there is time for one more."""
         runs, met = 0, set[Kind]()
-        for phase, cases in self._parts.items():
-            parts = [(replace(self.options, phase=phase, case=one), one) for one in cases]
-            for options, number in parts:
-                if not in_time():
-                    return
+        for phase in self._parts:
+            meter = self._meter(phase)
+            for options, seed, checks in self._asked(phase, self._parts[phase], seeds):
+                if options.case is not None and not in_time():
+                    break
                 runs += 1
                 part = self._part(options)
-                finding = self._ran(part, 0, policy, runs, met)
-                if not part.skipped:
-                    self.judged.add(number)
-                if finding is not None:
-                    yield finding
-                progress(runs)
-            if phase != "stateful":
-                continue
-            part = self._part(replace(self.options, phase=phase, case=None))
-            for seed in seeds:
-                runs += 1
                 finding = self._ran(part, seed, policy, runs, met)
-                self.judged |= CHECKS.keys()
+                if not part.skipped:
+                    self.judged.update(checks)
                 if finding is not None:
                     yield finding
                 progress(runs)
+                if meter is not None:
+                    meter.ran()
+                    if meter.runs % EVERY == 0:
+                        yield from self._grown(meter, policy, runs, met)
+            if meter is not None:
+                yield from self._grown(meter, policy, runs, met)
+
+    def _asked(
+        self, phase: str, cases: Iterable[str], seeds: Iterable[int]
+    ) -> Iterator[tuple[AddressOptions, int, Iterable[str]]]:
+        """The runs of a phase: what each is, its seed, and the checks that it makes."""
+        if phase == "stateful":
+            options = replace(self.options, phase=phase, case=None)
+            for seed in seeds:
+                yield options, seed, CHECKS
+        for case in cases:
+            yield replace(self.options, phase=phase, case=case), 0, (case,)
+
+    def _meter(self, phase: str) -> Meter | None:
+        """Of the process, if it is known."""
+        if self.options.pid is None:
+            return None
+        meter = self._meters[phase] = Meter(self.options.pid, phase, SETTLING)
+        return meter
+
+    def _grown(self, meter: Meter, policy: Policy, runs: int, met: set[Kind]) -> Iterator[Finding]:
+        """What the process holds too much of."""
+        for error in meter.judge():
+            found = PropertyError(error.number, str(error).partition(": ")[2])
+            if (kind := self._kind(found)) not in met:
+                met.add(kind)
+                part = self._part(replace(self.options, phase=meter.phase, case=error.number))
+                part.log.lines.append(str(meter))
+                yield Finding(error.number, str(found), 0, policy, (), runs, 0)
+        if meter.last is not None:
+            self.judged |= GROWTH.keys()
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the process has held, phase by phase."""
+        return [str(meter) for meter in self._meters.values() if meter.runs]
+
+    def __call__(self, chooser: Chooser) -> object:
+        """One run; of a case about what the process holds, all of its phase, whatever else fails there."""
+        case, phase = self.options.case, self.options.phase
+        if case not in GROWTH or (meter := self._meter(phase)) is None:
+            return super().__call__(chooser)
+        self.log = Log()
+        for options, seed, _ in self._asked(phase, self._cases(phase), range(REPLAYED)):
+            Part(self.name, options, self.server, self.pace)._fails(PrngChooser(seed))
+            meter.ran()
+        errors = [error for error in meter.judge() if error.number == case]
+        self.log.lines.append(str(meter))
+        for error in errors:
+            raise PropertyError(error.number, str(error).partition(": ")[2])
+        return None
 
     def _ran(self, part: Part, seed: int, policy: Policy, runs: int, met: set[Kind]) -> Finding | None:
         """One run. What does not fail again as it is made smaller is kept as it was: time is real here."""
@@ -250,7 +316,12 @@ class AddressSubject(Part):
         return self._current.case(finding) if self._current is not self else super().case(finding)
 
     def again(self, tape: Tape) -> tuple[PropertyError | None, str]:
-        return self._current.again(tape) if self._current is not self else super().again(tape)
+        current = self._current
+        if current is self:
+            return super().again(tape)
+        if current.options.case in GROWTH:  # all the runs of a phase have shown it
+            return None, str(current.log)
+        return current.again(tape)
 
 
 def _probed(server: Server, *, floods: bool) -> Target:

@@ -137,14 +137,15 @@ def in_process(name: str, options: EngineOptions) -> InProcess:
         raise Unusable(str(error), "TARGET is 'engine', MODULE:NAME of a service, or HOST:PORT of a server") from error
 
 
-def from_case(case: Case, *, mine: bool, metadata: tuple[str, ...] = ()) -> Subject:
+def from_case(case: Case, *, mine: bool, metadata: tuple[str, ...] = (), pid: int | None = None) -> Subject:
     """The subject that a case was found in. Raises `Unusable`.
 
-    ``mine``: it may be tested though it is elsewhere. ``metadata``: what the case file does not keep of it.
+    ``mine``: it may be tested though it is elsewhere. ``metadata`` and ``pid``: what the case file does not keep
+    of it.
     """
     try:
         if is_address(case.target):
-            return AddressSubject(case.target, AddressOptions.of(case.options, mine=mine, metadata=metadata))
+            return AddressSubject(case.target, AddressOptions.of(case.options, mine=mine, metadata=metadata, pid=pid))
         _look_here()
         return _machine(case.target) or InProcess(case.target, EngineOptions(**case.options))
     except NoTargetError as error:

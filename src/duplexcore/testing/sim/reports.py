@@ -59,13 +59,14 @@ class Report:
     """What was run, and what came of it.
 
     ``checks``: number of each property or check -> its sentence. ``passed``: what there is to say of known failures
-    that were not found.
+    that were not found. ``remarks``: what else there is to say, a line each.
     """
 
     target: str
     checks: dict[str, str]
     found: list[Found] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     runs: int = 0
     calls: int = 0
     seconds: float = 0.0
@@ -160,6 +161,7 @@ def to_ndjson(report: Report) -> str:
             "findings": len(report.found),
             "known": len(report.known),
             "known that pass": report.passed,
+            "remarks": report.remarks,
         }
     )
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -191,6 +193,8 @@ def to_junit(report: Report) -> str:
     for line in report.passed:
         test = ET.SubElement(suite, "testcase", classname=report.target, name=f"known: {line.partition(' ')[0]}")
         ET.SubElement(test, "failure", message=_clean(line))
+    if report.remarks:
+        ET.SubElement(suite, "system-out").text = _clean("\n".join(report.remarks))
     return ET.tostring(suite, encoding="unicode", xml_declaration=True)
 
 
@@ -210,7 +214,7 @@ def to_html(report: Report) -> str:
         + (f"<p>drawn in {html.escape(str(one.kept.page))}</p>" if one.kept and one.kept.page else "")
         for one in report.found
     )
-    findings += "".join(f"<p>{html.escape(line)}</p>" for line in report.passed)
+    findings += "".join(f"<p>{html.escape(line)}</p>" for line in (*report.passed, *report.remarks))
     said = f"{report.runs:,} runs, {report.calls:,} calls, {report.seconds:.1f} s, {len(report.found)} findings"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,"><title>{title}</title>'
