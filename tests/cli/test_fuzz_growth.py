@@ -82,7 +82,7 @@ def test_a_server_that_keeps_nothing_is_measured_and_sound(tmp_path: Path, which
             pid = server.process.pid
         else:
             address, pid = stack.enter_context(keeping("nothing"))
-        result = fuzz("run", address, "--pid", pid, *ASKED, "--cases", tmp_path)
+        result = fuzz("run", address, "--pid", pid, *ASKED, "--runs", 8, "--cases", tmp_path)
     assert result.exit_code == 0, result.output
     assert f"stateful: process {pid} held " in result.output
 
