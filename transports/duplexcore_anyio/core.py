@@ -180,11 +180,15 @@ class CallCore(Generic[EngineCallT]):
             watchers.discard(watcher)
 
     def leave(self) -> None:
-        """This side is done with the call: whoever waits for it is told."""
+        """This side is done with the call: whoever waits for it is told. Both this and the engine's call are then freed
+        with their last user, since they do not know each other any more."""
         self.left = True
+        self.engine.context = None
         if (waiter := self._readable) is not None:
             waiter.wake()
         self.on_writable()
+        for watcher in self._watchers or ():
+            watcher.wake()
 
     # --- what each side says to misuse and to an end ------------------------------------------------------------------
 

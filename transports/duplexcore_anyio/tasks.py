@@ -102,6 +102,7 @@ class Handlers:
                 while self._queue:
                     run, args = self._queue.popleft()
                     self._group.start_soon(run, *args)
+                    del args  # else the call would wait here for the next one
                 if not self._ended:
                     await self._changed.wait()
 

@@ -220,7 +220,7 @@ class Http2Carrier:
     def withdraw(self, lane: Http2Lane) -> None:
         """The call ended before it had a stream (DUP-8)."""
         self._queues.remove(lane)
-        lane.state = StreamState.CLOSED
+        lane.over()
         self._owner._slots_changed()
 
     def answer_induced(self, lane: Http2Lane) -> None:
@@ -276,8 +276,9 @@ class Http2Carrier:
         if lane is not None and lane.receiving:
             lane.on_data(payload, flow_size, end)
             if end and lane.abort_code is None:
+                call = lane.call
                 self._peer_ended(lane, headers=None)
-                lane.call.on_end()
+                call.on_end()
             return
         if lane is None:
             self._check_opened(stream_id, "DATA")
@@ -542,6 +543,7 @@ class Http2Carrier:
 
     def _remove(self, lane: Http2Lane) -> None:
         self._take_out(lane)
+        lane.over()
         self._core.forget()
         self._owner._slots_changed()
 
@@ -557,9 +559,10 @@ class Http2Carrier:
             lane.unpacked = 0
 
     def _drop(self, lane: Http2Lane, reason: str, *, unprocessed: bool = False, limit: Limit | None = None) -> None:
+        call = lane.call
         self._queues.remove(lane)
-        lane.state = StreamState.CLOSED
-        lane.call.on_reset(ErrorCode.NO_ERROR, Origin.TRANSPORT, reason, unprocessed=unprocessed, limit=limit)
+        lane.over()
+        call.on_reset(ErrorCode.NO_ERROR, Origin.TRANSPORT, reason, unprocessed=unprocessed, limit=limit)
 
 
 _ON_FRAME: Final[dict[int, Callable[[Http2Carrier, Frame], None]]] = {

@@ -108,6 +108,12 @@ class Http2Lane:
 
     # --- what the carrier drives ----------------------------------------------------------------------------------
 
+    def over(self) -> None:
+        """The stream has ended, or never began. Its call still knows it, but not the other way round: so both are freed
+        with their last user, and do not wait for the garbage collector."""
+        self.state = _CLOSED
+        del self.call
+
     @property
     def receiving(self) -> bool:
         """Whether frames of the peer still mean something here."""
