@@ -100,7 +100,7 @@ def _both(first: str, second: str, seconds: float, rounds: int, most: int) -> li
 
 
 @command.command("leak")
-@click.option("--peer", default="duplexcore-asyncio-h2", metavar="NAME", help="Default: duplexcore-asyncio-h2.")
+@click.option("--peer", default="duplexcore-asyncio-native", metavar="NAME", help="Default: duplexcore-asyncio-native.")
 @click.option(
     "--calls", type=click.IntRange(100), default=SHORT, metavar="N", help=f"Default: {SHORT:,}, in a minute or so."
 )
@@ -118,7 +118,8 @@ def leak_command(peer: str, calls: int, full: bool) -> None:
         raise click.ClickException(str(error)) from error
     click.echo(
         f"{peer}: {kept.calls:,} calls and {kept.messages:,} messages: "
-        f"server {kept.server - 1:+.2%}, client {kept.client - 1:+.2%}"
+        f"server {kept.server - 1:+.2%}, client {kept.client - 1:+.2%}; "
+        f"in blocks {kept.server_blocks - 1:+.2%}, {kept.client_blocks - 1:+.2%}"
     )
     if kept.leaks:
         raise SystemExit(1)

@@ -132,10 +132,12 @@ def fault(text: str) -> SystemExit:
 
 
 def usage() -> dict[str, float]:
-    """CPU seconds of this process, user and system, before and after a collection, and its resident bytes after it."""
+    """CPU seconds of this process, user and system, before and after a collection, and its resident bytes and allocated
+    blocks after it."""
     before = time.process_time()
     gc.collect()
-    return {"before": before, "after": time.process_time(), "memory": _resident()}
+    after = time.process_time()
+    return {"before": before, "after": after, "memory": _resident(), "blocks": sys.getallocatedblocks()}
 
 
 def _resident() -> int:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -61,11 +62,12 @@ def footprint(repetitions: int) -> dict[str, dict[str, float]]:
     asked); what is not installed
     is left out."""
     found: dict[str, list[float]] = {row.name: [] for row in ROWS}
-    for number in range(repetitions + 1):
-        for row in ROWS:
-            cost = _python(row, "-c", _IMPORT.format(module=row.module))
-            if number and cost is not None:  # the first time compiles
-                found[row.name].append(cost)
+    with tempfile.TemporaryDirectory(prefix="duplexcore-bench-") as compiled:
+        for number in range(repetitions + 1):
+            for row in ROWS:
+                cost = _python(row, "-c", _IMPORT.format(module=row.module), compiled=compiled)
+                if number and cost is not None:  # the first time compiles
+                    found[row.name].append(cost)
     return {
         row.name: {
             "import": median(costs),
@@ -91,12 +93,15 @@ def _size(row: Installed) -> float:
     return ((_python(row, "-c", _SIZE, json.dumps(row.distributions)) or 0.0) + own) / 1024**2
 
 
-def _python(row: Installed, *arguments: str) -> float | None:
-    """What a Python of the row's environment prints; None where that is not."""
+def _python(row: Installed, *arguments: str, compiled: str = "") -> float | None:
+    """What a Python of the row's environment prints; None where that is not. ``compiled``: where it keeps what it has
+    compiled, also if it is told to keep nothing, as in a container."""
     environment = PEERS[row.peer].environment
     here = isinstance(environment, ThisPython)
     python = Path(sys.executable) if here else environments() / environment.name / "bin" / "python"
-    variables = os.environ if here else {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    unwanted = {"PYTHONDONTWRITEBYTECODE"} if here else {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH"}
+    variables = {key: value for key, value in os.environ.items() if key not in unwanted}
+    variables |= {"PYTHONPYCACHEPREFIX": compiled} if compiled else {}
     try:
         done = subprocess.run(
             [python, *arguments], env=variables, cwd=ROOT / "benchmarks", capture_output=True, text=True, check=True

@@ -122,10 +122,10 @@ class Measured:
         marks = self._of(side)
         return marks["filled"]["memory"] - marks["empty"]["memory"]
 
-    def growth(self, side: str) -> float:
-        """The side's memory when it is filled, in those of empty."""
+    def growth(self, side: str, figure: str) -> float:
+        """What the side has when it is filled, "memory" or "blocks", in what it had when empty."""
         marks = self._of(side)
-        return marks["filled"]["memory"] / marks["empty"]["memory"]
+        return marks["filled"][figure] / marks["empty"][figure]
 
     def marked(self, name: str) -> bool:
         """Whether the client has been there."""
