@@ -53,7 +53,7 @@ CLOSE_TIME = 1.0
 #: So many calls of one read are handed over in a row; then the other tasks have their turn (SEC-12).
 CALLS_PER_TURN = 32
 #: The most that is read at once, and framed for one write: bytes.
-READ_SIZE = 512 * 1024
+READ_SIZE = 1024 * 1024
 WRITE_SIZE = 256 * 1024
 #: Large messages come and go. glibc's malloc gives their memory back each time, and to get it anew costs a quarter of
 #: their whole time; once a block of this size was freed it keeps up to twice as much (mallopt(3), M_MMAP_THRESHOLD).
