@@ -4,7 +4,7 @@ cut (MAL-3, SEC-5, SEC-10)."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -25,7 +25,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED, WITH_PRIORITY = 1, 1, 4, 8, 32
 #: Type -> (whether on stream 0; None: either; the lengths that are legal).
-LEGAL = {
+LEGAL: dict[int, tuple[bool | None, Callable[[int], bool]]] = {
     DATA: (False, lambda size: True),
     HEADERS: (False, lambda size: True),
     PRIORITY: (False, lambda size: size == 5),
@@ -37,6 +37,7 @@ LEGAL = {
     WINDOW_UPDATE: (None, lambda size: size == 4),
     CONTINUATION: (False, lambda size: True),
 }
+EITHER: tuple[bool | None, Callable[[int], bool]] = (None, lambda size: True)
 Call = tuple[object, ...]
 Wire = list[tuple[int, int, int, bytes]]
 
@@ -112,7 +113,7 @@ class Judge:
                     yield "headers", block[0], block[1], block[2]
                     block = None
                 continue
-            on_connection, is_legal = LEGAL.get(type_, (None, lambda size: True))
+            on_connection, is_legal = LEGAL.get(type_, EITHER)
             if on_connection not in (None, stream == 0):
                 raise Bad("PROTOCOL_ERROR")
             if not is_legal(length):

@@ -194,8 +194,8 @@ def test_each_setting_has_its_default_its_range_and_is_kept(data: st.DataObject,
             assert getattr(side(**changed), name) == value
     for low in (1, config.max_header_list_size, config.hard_header_list_size):
         assert refused(side, set_to | {"max_header_list_size": low, "hard_header_list_size": low}) == ""
-        with pytest.raises(ValueError, match=f"hard_header_list_size is {low}: it must be from {low + 1} to"):
-            side(**set_to | {"max_header_list_size": low + 1, "hard_header_list_size": low})
+        wrong = refused(side, set_to | {"max_header_list_size": low + 1, "hard_header_list_size": low})
+        assert f"hard_header_list_size is {low}: it must be from {low + 1} to" in wrong
 
 
 @given(st.dictionaries(st.sampled_from(sorted(ABUSE)), st.integers(1, 10**6)))
