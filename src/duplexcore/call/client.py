@@ -278,17 +278,18 @@ class ClientCall(Call):
             status = Status(StatusCode.UNKNOWN, "the call ended without a grpc-status")
         if outcome.status is None and self._body:
             status = append_note(status, self._shown_body)
-        if status.ok:
-            status = self._complete(status)
-        self._finish(CallEnded(status, outcome.metadata, _PEER))
+        wrong = self._incomplete() if status.ok else None
+        origin = _PEER if wrong is None else Origin.LIBRARY
+        self._finish(CallEnded(wrong or status, outcome.metadata, origin))
 
-    def _complete(self, status: Status) -> Status:
-        """OK, unless the messages say otherwise; a single response is delivered only now (FRM-8, STAT-15, STAT-17)."""
+    def _incomplete(self) -> Status | None:
+        """What the messages make of OK; None: nothing. A single response is delivered only now (FRM-8, STAT-15,
+        STAT-17)."""
         if self._inbox.unfinished:
             return Status(StatusCode.INTERNAL, "the call ended in the middle of a message")
         if not self._inbox.complete():
             return Status(StatusCode.UNIMPLEMENTED, "the call ended without the one response that the method has")
-        return status
+        return None
 
     @property
     def _shown_body(self) -> str:

@@ -38,6 +38,7 @@ from .vocabulary import (
     Abort,
     Data,
     DeadlineFired,
+    ExpectOne,
     Fault,
     Finish,
     Goaway,
@@ -131,11 +132,22 @@ def fault(side: Side, step: Fault) -> Side:
     return side if side.ended is not None else end(side, INTERNAL, LIBRARY, RESET_INTERNAL)
 
 
+def expect_one(side: Side, step: ExpectOne) -> Side:
+    """Judges what has come before, too, unless the call has ended by then (STAT-14)."""
+    if side.ended is not None:
+        return side
+    side = side._replace(single=True)
+    if side.whole > 1 or (side.half_closed and not side.whole):
+        return cut_off(side._replace(half_closed=False), UNIMPLEMENTED, LIBRARY)
+    return side
+
+
 def refuse(side: Side, step: Refuse) -> Side:
-    """The call that comes will be answered with RST(REFUSED_STREAM) and shown to nobody (CONN-8, P44)."""
+    """The call that comes will be answered with RST(REFUSED_STREAM), or with trailers alone, and shown to nobody
+    (CONN-8, HDR-15, P44)."""
     if side.said is not NEW:
         raise ValueError("the call has come already")
-    return side._replace(said=DEAF)
+    return side._replace(said=DEAF, status=step.code)
 
 
 STEPS: Final[dict[type, Callable[[Side, Any], Side]]] = {
@@ -145,6 +157,7 @@ STEPS: Final[dict[type, Callable[[Side, Any], Side]]] = {
     Abort: abort,
     DeadlineFired: deadline,
     Fault: fault,
+    ExpectOne: expect_one,
     Refuse: refuse,
 }
 
@@ -228,7 +241,7 @@ def headers_again(side: Side, frame: Headers) -> Side:
 def data(side: Side, frame: Data) -> Side:
     """Messages, to be told whole (FRM-2); trailers with the status of what is broken (FRM-9, STAT-14)."""
     side = side._replace(whole=side.whole + frame.whole, partial=frame.partial)
-    if side.single and side.whole > 1:
+    if side.single and side.whole > 1 and side.said is not SAID:
         return late(cut_off(side, UNIMPLEMENTED, LIBRARY), frame)
     if frame.error is not None:
         return late(cut_off(side, frame.error, LIBRARY), frame)
@@ -240,7 +253,7 @@ def client_ended(side: Side) -> Side:
     side = side._replace(heard=ENDED)
     if side.partial:
         return cut_off(side, INTERNAL, LIBRARY)
-    if side.single and not side.whole:
+    if side.single and not side.whole and side.said is not SAID:
         return cut_off(side, UNIMPLEMENTED, LIBRARY)
     return side._replace(half_closed=True)
 
@@ -300,5 +313,6 @@ def hear(side: Side, item: Any) -> Side:
 
 def _hear_deaf(side: Side, item: Any) -> Side:
     if side.heard is IDLE and item.__class__ is Headers:
-        return side._replace(heard=ENDED if item.end else OPEN, reset=RESET_REFUSED)
+        reset = RESET_REFUSED if side.status is None else NO_RESET
+        return side._replace(heard=ENDED if item.end else OPEN, reset=reset)
     return late(side, item)

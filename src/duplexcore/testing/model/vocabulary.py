@@ -113,12 +113,32 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectOne:
+    """The server's application says, when it hears of the call, that the method has exactly one request (STAT-14)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
-    """The server has no place for the call that is about to come (CONN-8)."""
+    """The server has no place for the call that is about to come (CONN-8); or answers it by itself, with ``code``
+    (HDR-15)."""
+
+    code: StatusCode | None = None
 
 
 #: What a side does by itself: a command of its application, or something that befalls it.
-Step = Start | SendMessage | HalfClose | Cancel | SendInitialMetadata | Finish | Abort | DeadlineFired | Fault | Refuse
+Step = (
+    Start
+    | SendMessage
+    | HalfClose
+    | Cancel
+    | SendInitialMetadata
+    | Finish
+    | Abort
+    | DeadlineFired
+    | Fault
+    | Refuse
+    | ExpectOne
+)
 
 # -- frames, as the sender framed them and as the receiver heard them -------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from duplexcore import (
@@ -23,6 +23,10 @@ from .steps import Actor, StepKind
 __all__ = ["App", "ClientApp", "ServerApp", "messages"]
 
 
+#: A message of so many bytes is smaller when it is packed; one of fewer, if it is much shorter, is not.
+PACKABLE = 200
+
+
 class App:
     """One side of one call: its script, the engine's call, and the history of both."""
 
@@ -36,6 +40,7 @@ class App:
         "last_words",
         "on_command",
         "on_event",
+        "packed",
         "readable",
         "refused",
         "script",
@@ -63,6 +68,8 @@ class App:
         #: The size of the message that was said last, and whether that was too long to be taken.
         self.tried = 0
         self.too_long = False
+        #: Of the messages that were accepted, whether each goes packed.
+        self.packed: list[bool] = []
         self.half_closed = False
         #: How many steps at the end of its writer's plan are taken also when the call is over.
         self.last_words = 0
@@ -73,6 +80,11 @@ class App:
 
     def __str__(self) -> str:
         return f"{self.who}{self.index}"
+
+    @property
+    def coding(self) -> str | None:
+        """Of what this side says, as it should be; None: plain."""
+        raise NotImplementedError
 
     @property
     def ended(self) -> CallEnded | None:
@@ -100,13 +112,16 @@ class App:
     def send(self, size: int) -> None:
         message = payload(self.who, self.index, len(self.accepted), size)
         self.tried, self.too_long = size, False
+        packs = self.script.packs[len(self.accepted) % len(self.script.packs)] if self.call.compression else None
         try:
-            taken = self.call.send_message(message)
+            taken = self.call.send_message(message, compress=packs)
         except MessageTooLargeError:
             self.too_long = True
             return
         if taken:
             self.accepted.append(message)
+            # What is said here becomes smaller as soon as it is longer than a few bytes.
+            self.packed.append(bool(size and self.coding and (size >= PACKABLE if packs is None else packs)))
         else:
             self.refused = True
 
@@ -226,11 +241,24 @@ class ClientApp(App):
             actors.append(Quitter(self, "cancels", self.cancel))
         self.actors = tuple(actors)
 
+    @property
+    def coding(self) -> str | None:
+        coding = self.script.coding or self.side.engine.config.compression
+        return None if coding == "identity" else coding
+
     def _start(self) -> None:
         script, side = self.script, self.side
         deadline = None if script.timeout is None else side.now + script.timeout
         try:
-            call = side.engine.start_call(f"/sim.Calls/{self.index}", script.metadata, deadline=deadline)
+            call = side.engine.start_call(
+                f"/{script.service}/{self.index}",
+                script.metadata,
+                deadline=deadline,
+                authority=script.authority,
+                content_subtype=script.subtype,
+                compression=script.coding,
+                single_response=script.single_response,
+            )
         except LocalProtocolError:
             self.unopened = self.refused = True
             return
@@ -246,10 +274,12 @@ class ClientApp(App):
 class ServerApp(App):
     """The server's side of a call."""
 
-    __slots__ = ("reader", "said")
+    __slots__ = ("reader", "said", "takes")
 
     def __init__(self, side: Side, index: int, script: CallScript) -> None:
         super().__init__("s", side, index, script)
+        #: The codings that the client takes.
+        self.takes: Sequence[str] = ()
         #: The status that the application has given, if it was not too late.
         self.said: Status | None = None
         self.last_words = 1  # a handler always ends with its status: the call counts until then (CANC-3)
@@ -263,6 +293,16 @@ class ServerApp(App):
         if script.aborts:
             actors.append(Quitter(self, "aborts", self._abort))
         self.actors = tuple(actors)
+
+    @property
+    def coding(self) -> str | None:
+        coding = self.side.engine.config.compression
+        return coding if coding in self.takes else None
+
+    def begin(self, call: ClientCall | ServerCall) -> None:
+        super().begin(call)
+        if self.script.single_request:
+            self.call.expect_single_request()
 
     def _metadata(self) -> None:
         if self.call.ended is None:

@@ -14,11 +14,11 @@ from duplexcore.connection import TimerKind
 from .apps import App
 from .sides import Side
 from .watching import Watcher
-from .wires import Frame, body_of
+from .wires import PADDED, Frame, body_of
 
 __all__ = ["MARKS", "Marks"]
 
-DATA, HEADERS, RST, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 7, 8
+DATA, HEADERS, RST, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 7, 8, 9
 ES = 1
 
 MARKS: Final = (
@@ -85,6 +85,16 @@ MARKS: Final = (
     "a call outlives goaway",
     "window of a stream used up",
     "credit is given back",
+    # What some runs have switched on
+    "a header block goes on in continuations",
+    "a frame is padded",
+    "a message above the limit",
+    "a message came packed",
+    "the server answers a call by itself",
+    "keepalive asks",
+    "keepalive ends the connection",
+    "an idle connection is left",
+    "an old connection is left",
 )
 
 
@@ -154,6 +164,7 @@ class Marks(Watcher):
         match event:
             case Message(payload):
                 self.mark("an empty message", not payload)
+                self.mark("a message came packed", app.call.was_compressed)
                 self.mark("an ended call is read later", app.ended)
                 self.mark("status queued behind unread data", app.who == "c" and _by_peer(app.ended))
             case HalfClosed():
@@ -161,6 +172,9 @@ class Marks(Watcher):
             case CallEnded(status, _, origin):
                 self.mark("initial metadata without a message", type(before) is InitialMetadata)
                 self.mark("trailers only", before is None and app.who == "c" and origin is Origin.PEER)
+                exhausted = status.code is StatusCode.RESOURCE_EXHAUSTED
+                self.mark("a message above the limit", exhausted and origin is Origin.LIBRARY)
+                self.mark("the server answers a call by itself", app.who == "c" and _rejected(self.sim, app))
                 self.mark("status that is not OK", not status.ok and origin is Origin.PEER)
                 self.mark("a status with a message", status.message and app.who == "c" and _said(self.sim, app))
             case _:
@@ -193,6 +207,8 @@ class Marks(Watcher):
     # --- the wire -----------------------------------------------------------------------------------------------------
 
     def on_framed(self, side: Side, frame: Frame) -> None:
+        self.mark("a frame is padded", frame.type in (DATA, HEADERS) and frame.flags & PADDED)
+        self.mark("a header block goes on in continuations", frame.type == CONTINUATION)
         if frame.type == DATA:
             body = body_of(frame)
             self._framed[side][frame.stream] += len(body)
@@ -231,6 +247,10 @@ class Marks(Watcher):
     def on_timeout(self, side: Side, reason: TimerKind) -> None:
         self.mark("drain timeout", reason is TimerKind.DRAIN)
         self.mark("shutdown timeout", reason is TimerKind.SHUTDOWN)
+        self.mark("keepalive asks", reason is TimerKind.KEEPALIVE)
+        self.mark("keepalive ends the connection", reason is TimerKind.KEEPALIVE_TIMEOUT)
+        self.mark("an idle connection is left", reason is TimerKind.IDLE)
+        self.mark("an old connection is left", reason is TimerKind.AGE)
 
     def on_lost(self, side: Side | None) -> None:
         apps = [app for app in self.sim.apps() if app.side is side and app.call is not None]
@@ -296,6 +316,12 @@ def _whole(payload: bytes) -> int:
 
 def _by_peer(ended: CallEnded | None) -> bool:
     return ended is not None and ended.origin is Origin.PEER
+
+
+def _rejected(sim: Any, app: App) -> bool:
+    """Whether the server has given a status to a call that its application has never seen."""
+    ended = app.ended
+    return _by_peer(ended) and not ended.unprocessed and app.index not in sim.servers  # type: ignore[union-attr]
 
 
 def _said(sim: Any, app: App) -> bool:

@@ -52,6 +52,19 @@ TIMEOUTS: Final = (0.0, 1e-9, 0.001_5, 99.999_999_9, 3_600.0)
 LIMITS: Final = (0, 4, 200, 16_380)
 BUFFERS: Final = (1, 100, 20_000)
 TABLES: Final = (0, 64, 65_536)
+CODINGS: Final = (("gzip", "deflate"), ("deflate", "gzip"), ("gzip",), ())
+#: Which messages are packed, in turn; None: those that become smaller.
+PACKS: Final[Sequence[Sequence[bool | None]]] = ((True,), (None,), (True, False))
+SERVICES: Final = ("sim.Calls", "a%2Fb.~!", "sim.Calls/v2", "x" * 200)
+AUTHORITIES: Final = (None, "[::1]:50051", "a%20b.example:1")
+AGENTS: Final = ("", "mine/1.0 (; ~)")
+#: The second is served, the third is not.
+SUBTYPES: Final = ("", "proto", "json")
+#: Seconds.
+AGES: Final = (0.5, 30.0)
+#: After so much silence each side asks; at no time at which anything else is due.
+ASKS: Final = (11.0, 13.0)
+GRACES: Final = (1.0, float("inf"))
 
 
 def _pick(chooser: Chooser, kind: str, options: Sequence[T]) -> T:
@@ -127,6 +140,61 @@ def _tables(chooser: Chooser, scenario: Scenario) -> Scenario:
     return _both(scenario, "header_table_size", client, server)
 
 
+def _codings(chooser: Chooser, scenario: Scenario) -> Scenario:
+    mine, other = (_pick(chooser, "codings", CODINGS) for _ in range(2))
+    scenario = _both(scenario, "compressions", mine, other)
+    ours, theirs = (_pick(chooser, "coding", (*known, None)) if known else None for known in (mine, other))
+
+    def change(script: CallScript) -> CallScript:
+        coding = _pick(chooser, "coding of requests", (None, *mine, "identity"))
+        return replace(script, coding=coding, packs=_pick(chooser, "packed", PACKS))
+
+    return _both(_scripts(scenario, change), "compression", ours, theirs)
+
+
+def _singles(chooser: Chooser, scenario: Scenario) -> Scenario:
+    """Only in wide windows: a second message that is larger than one may never come whole, and then nobody is told."""
+    if not scenario.wide:
+        return scenario
+
+    def change(script: CallScript) -> CallScript:
+        request, response = (_pick(chooser, what, (False, True)) for what in ("one request", "one response"))
+        return replace(script, single_request=request, single_response=response)
+
+    return _scripts(scenario, change)
+
+
+def _names(chooser: Chooser, scenario: Scenario) -> Scenario:
+    def change(script: CallScript) -> CallScript:
+        return replace(
+            script,
+            service=_pick(chooser, "service", SERVICES),
+            authority=_pick(chooser, "authority", AUTHORITIES),
+            subtype=_pick(chooser, "subtype", SUBTYPES),
+        )
+
+    agent = _pick(chooser, "user agent", AGENTS)
+    return replace(_scripts(scenario, change), client=_changed(scenario.client, "user_agent", agent))
+
+
+def _ages(chooser: Chooser, scenario: Scenario) -> Scenario:
+    server = scenario.server
+    what = _pick(chooser, "ends", ("max_connection_idle", "max_connection_age"))
+    server = _changed(server, what, _pick(chooser, "seconds", AGES))
+    return replace(scenario, server=_changed(server, "max_connection_age_grace", _pick(chooser, "grace", GRACES)))
+
+
+def _kept_alive(chooser: Chooser, scenario: Scenario) -> Scenario:
+    who = _pick(chooser, "kept alive by", ("client", "server", "both"))
+    client, server = scenario.client, scenario.server
+    if who != "server":
+        client = _changed(client, "keepalive_time", ASKS[0])
+        client = _changed(client, "keepalive_without_calls", _pick(chooser, "without calls", (False, True)))
+    if who != "client":
+        server = _changed(server, "keepalive_time", ASKS[1])
+    return replace(scenario, client=client, server=server)
+
+
 def _between(_chooser: Chooser, scenario: Scenario) -> Scenario:
     return replace(scenario, between=True)
 
@@ -141,10 +209,15 @@ ANYWHERE: Final[dict[str, Feature]] = {
     "received messages": _received,
     "sent messages": _sent,
     "send buffers": _buffers,
+    "codings": _codings,
+    "single messages": _singles,
 }
 OVER_HTTP2: Final[dict[str, Feature]] = {
     "something between": _between,
     "header tables": _tables,
+    "names": _names,
+    "ages": _ages,
+    "keepalive": _kept_alive,
 }
 FEATURES: Final[dict[str, Feature]] = OVER_HTTP2 | ANYWHERE
 

@@ -165,8 +165,19 @@ class ClientEnd(End):
 
     config: ClientConfig
 
-    def start_call(self, method: str, metadata: MetadataLike = (), *, deadline: float | None = None) -> ClientCall:
+    def start_call(
+        self,
+        method: str,
+        metadata: MetadataLike = (),
+        *,
+        deadline: float | None = None,
+        authority: str | None = None,
+        content_subtype: str = "",
+        compression: str | None = None,
+        single_response: bool = False,
+    ) -> ClientCall:
         """As `ClientConnection.start_call`."""
+        coding = compression or self.config.compression
         link = InProcessLink(window=self.config.stream_window)
         call = ClientCall(
             method,
@@ -174,10 +185,11 @@ class ClientEnd(End):
             self,
             self.config,
             custom=encode_metadata(metadata),
-            authority=self.config.authority,
+            authority=authority or self.config.authority,
             deadline=deadline,
-            subtype="",
-            single_response=False,
+            subtype=content_subtype,
+            compression=None if coding == "identity" else coding,
+            single_response=single_response,
         )
         link.client.call = call
         stream = 2 * len(self._met) + 1

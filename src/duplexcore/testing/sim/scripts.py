@@ -35,6 +35,16 @@ class CallScript:
     initial_metadata: bool = False
     early: MetadataLike = (("early", "yes"),)
     trailing_metadata: MetadataLike = ()
+    #: What is before the last part of the method's name; what it is called on, and the messages' subtype.
+    service: str = "sim.Calls"
+    authority: str | None = None
+    subtype: str = ""
+    #: The method has one request, one response.
+    single_request: bool = False
+    single_response: bool = False
+    #: The coding of the requests; None: the configuration's. And for both sides, in turn, which messages are packed.
+    coding: str | None = None
+    packs: Sequence[bool | None] = (None,)
     #: The server ends the call only when it has read the client's half-close.
     drains: bool = False
     #: The client may cancel, the server abort, at any moment.

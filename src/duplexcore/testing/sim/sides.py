@@ -14,7 +14,11 @@ from .wires import Wire
 __all__ = ["Clock", "JoinedSide", "Side"]
 
 #: Timeouts that a connection which goes well may see.
-ORDINARY = (TimerKind.DEADLINE, TimerKind.DRAIN, TimerKind.SHUTDOWN)
+ORDINARY = (TimerKind.DEADLINE, TimerKind.DRAIN, TimerKind.SHUTDOWN, TimerKind.IDLE, TimerKind.AGE)
+#: Those that come again and again; a clock goes on to them so many times.
+KEPT_ALIVE = (TimerKind.KEEPALIVE, TimerKind.KEEPALIVE_TIMEOUT)
+TIMES = 2
+HOURS = 3_600.0
 
 
 class Side(Actor):
@@ -172,7 +176,7 @@ class JoinedSide(Side):
 class Clock(Actor):
     """One side's clock. Its step is that the next timeout is due: time jumps there."""
 
-    __slots__ = ("_side", "faults", "on_timeout")
+    __slots__ = ("_side", "faults", "left", "on_timeout")
 
     def __init__(self, side: Side) -> None:
         super().__init__(f"{side.name} clock", StepKind.TIMER)
@@ -180,9 +184,13 @@ class Clock(Actor):
         self.on_timeout: Callable[[TimerKind], None] | None = None
         #: Whether it goes on to timeouts that end the connection (of handshakes, SETTINGS, silence), too.
         self.faults = False
+        #: How many times it goes on to what keeps the connection alive; 0 where that takes hours.
+        self.left = TIMES if side.engine.config.keepalive_time < HOURS else 0
 
     def ready(self) -> bool:
         reason = self._side.engine.timeout_reason
+        if reason in KEPT_ALIVE:
+            return self.left > 0 or self.faults
         return reason is not None and (self.faults or reason in ORDINARY)
 
     @property
@@ -195,6 +203,8 @@ class Clock(Actor):
         assert due is not None
         assert reason is not None
         side.now = max(side.now, due)
+        if reason is TimerKind.KEEPALIVE:
+            self.left -= 1
         side.engine.handle_timeout(side.now)
         if self.on_timeout is not None:
             self.on_timeout(reason)

@@ -213,6 +213,7 @@ class Simulation:
     def _on_call(self, call: ServerCall) -> None:
         index = int(call.method.rpartition("/")[2])
         app = ServerApp(self.server, index, self.scenario.calls[index])
+        app.takes = self.scenario.client.compressions
         app.begin(call)
         self._hear(app)
         assert index not in self.servers, f"call {index} was opened twice"

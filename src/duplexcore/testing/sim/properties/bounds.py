@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from duplexcore.call.framing import Run
+from duplexcore.call.framing import Run, Unpacked
 from duplexcore.call.tables import Receive, Send
 
 from ..apps import App
@@ -120,8 +120,8 @@ class P22(Property):
 
     def on_step(self) -> None:
         for app in self.sim.apps():
-            if app.call is None or app.ended is not None or app in self._half_closed:
-                continue
+            if app.call is None or app.ended is not None or app in self._half_closed or app.coding is not None:
+                continue  # what is packed has a size of its own
             said = sum(PREFIX + len(message) for message in app.accepted)
             waiting = said - self._framed.get((app.side, stream_of(app)), 0)
             if app.call.writable != (waiting < app.call.config.send_buffer):
@@ -191,7 +191,7 @@ class P25(Property):
                 self.fail(f"{app} could send, and waits for {waited} bytes of others")
 
     def _could_send(self, app: App, ledger: Ledger) -> bool:
-        if app.call is None or app.ended is not None or not (stream := stream_of(app)):
+        if app.call is None or app.ended is not None or app.coding is not None or not (stream := stream_of(app)):
             return False
         said = sum(PREFIX + len(message) for message in app.accepted)
         return said > self._framed.get((app.side, stream), 0) and ledger.streams.get(stream, ledger.initial) > 0
@@ -203,13 +203,20 @@ class P25(Property):
 
 def unread_bytes(app: App) -> int:
     """Bytes of DATA that have come for ``app``, and that its reader has not taken."""
-    whole = sum(type(item) is bytes for item in app.call._inbox.waiting)
+    whole = sum(type(item) in (bytes, Unpacked) for item in lying(app))
     return kept_bytes(app) + PREFIX * whole
+
+
+def lying(app: App) -> list[Any]:
+    """What has come for ``app`` and was not taken; the only message of its kind lies aside until the end."""
+    inbox: Any = app.call._inbox
+    return [*inbox.waiting, *(() if inbox._spare is None else (inbox._spare,))]
 
 
 def kept_bytes(app: App) -> int:
     """Bytes of messages that lie in the call of ``app`` for its reader."""
     inbox: Any = app.call._inbox
-    items = sum(len(item.fingerprint_state()) for item in inbox.waiting if isinstance(item, Run))
-    items += sum(len(item) for item in inbox.waiting if isinstance(item, bytes))
+    items = sum(len(item.fingerprint_state()) for item in lying(app) if isinstance(item, Run))
+    items += sum(len(item) for item in lying(app) if isinstance(item, bytes))
+    items += sum(item.wire_size for item in lying(app) if isinstance(item, Unpacked))
     return items + int(inbox.decoder.buffered)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from duplexcore import CallEnded, InitialMetadata, Metadata, Origin
+from duplexcore import CallEnded, InitialMetadata, Metadata, Origin, __version__
 
 from ..apps import App, ClientApp
 from .base import Property
@@ -20,6 +20,12 @@ class P48(Property):
 
     def on_started(self, app: App) -> None:
         self._compare(f"the request of call {app.index}", app.call.metadata, app.script.metadata)
+        call, script, client = app.call, app.script, self.sim.scenario.client
+        told = call.method, call.authority, call.user_agent
+        agent = f"{client.user_agent} grpc-python-duplexcore/{__version__}".lstrip()
+        said = f"/{script.service}/{app.index}", script.authority or client.authority, agent
+        if told != said:
+            self.fail(f"call {app.index} came as {told}, opened was {said}")
 
     def on_event(self, app: App, event: Any) -> None:
         if not isinstance(app, ClientApp):

@@ -7,7 +7,7 @@ frames on the wire, read here by a parser of its own; nothing is asked of the en
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -62,11 +62,14 @@ DEADLINE_FIRED, CANCEL, TRANSPORT_ENDED = say.DeadlineFired(), say.Cancel(), say
 class Messages:
     """Counts the messages in one direction of a stream."""
 
-    __slots__ = ("_bytes", "_limit")
+    __slots__ = ("_bytes", "_count", "_limit", "_said")
 
-    def __init__(self, limit: int = NO_LIMIT) -> None:
+    def __init__(self, limit: int = NO_LIMIT, said: Sequence[bytes] = ()) -> None:
         self._bytes = bytearray()
         self._limit = limit
+        #: The messages before they were packed, which may have made them shorter.
+        self._said = said
+        self._count = 0
 
     def feed(self, payload: bytes, *, end: bool) -> say.Data:
         data = self._bytes
@@ -78,8 +81,11 @@ class Messages:
                 return say.Data(whole, False, end, StatusCode.RESOURCE_EXHAUSTED)
             if len(data) - at < size:
                 break
+            if self._said and len(self._said[self._count]) > self._limit:  # known when it is unpacked
+                return say.Data(whole, False, end, StatusCode.RESOURCE_EXHAUSTED)
             at += size
             whole += 1
+            self._count += 1
         del data[:at]
         return say.Data(whole, bool(data), end)
 
@@ -131,8 +137,12 @@ class Oracle(Property):
 
     def on_started(self, app: App) -> None:
         self._move(app.side, app.index, model.took, say.Event.STARTED)
+        if app.script.single_request:
+            self._move(app.side, app.index, does, say.ExpectOne())
 
     def on_event(self, app: App, event: Any) -> None:
+        if type(event) is Message:
+            self._compare_packing(app)
         heard = terminal(event) if type(event) is CallEnded else EVENTS[type(event)]
         self._move(app.side, app.index, model.took, heard)
 
@@ -193,8 +203,12 @@ class Oracle(Property):
             if side is self.sim.server and type(item) is say.Headers:
                 if frame.stream > self._covered:
                     self._move(side, index, frames, say.Goaway(covers=False))
+                elif (code := self._rejected(index)) is StatusCode.INTERNAL:  # in the order of HDR-14
+                    self._move(side, index, does, say.Refuse(code))
                 elif self._full():
                     self._move(side, index, does, say.Refuse())
+                elif code is not None:
+                    self._move(side, index, does, say.Refuse(code))
             if type(item) is say.Data and (limit := self._config(side).max_receive_message_size) < LONGEST:
                 item = self._judged(side, frame, limit)
             if type(item) is say.Reset:
@@ -221,7 +235,12 @@ class Oracle(Property):
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _model(self, side: Side, index: int) -> model.Side:
-        return self._models.get((side, index)) or NEW[side is self.sim.server]
+        at = self._models.get((side, index))
+        if at is None:
+            at = NEW[side is self.sim.server]
+            if at.role is say.CLIENT and self.sim.scenario.calls[index].single_response:
+                return at._replace(single=True)  # a server's application says it later
+        return at
 
     def _move(self, side: Side, index: int, move: Callable[[model.Side, Any], model.Side], what: Any) -> None:
         """The model of a call at ``side`` takes a step, frames, hears or is told: ``what``."""
@@ -237,6 +256,17 @@ class Oracle(Property):
             if owner is side:
                 self._move(side, index, hears, ending)
 
+    def _rejected(self, index: int) -> StatusCode | None:
+        """With which status the server answers a call by itself: it serves no such subtype (HDR-10), or knows no such
+        coding (COMP-2)."""
+        script, client, server = self.sim.scenario.calls[index], self.sim.scenario.client, self.sim.scenario.server
+        if script.subtype and script.subtype not in (server.content_subtypes or (script.subtype,)):
+            return StatusCode.INTERNAL
+        coding = script.coding or client.compression
+        if coding not in (None, "identity", *server.compressions):
+            return StatusCode.UNIMPLEMENTED
+        return None
+
     def _full(self) -> bool:
         """Whether the server has no place for another call: each counts until its handler has said its status, and the
         call is over (CONN-8, CANC-3)."""
@@ -245,6 +275,13 @@ class Oracle(Property):
             if side is self.sim.server and at.opening:
                 running += at.ended is None or index not in self._finished
         return running >= self.sim.scenario.server.max_concurrent_calls
+
+    def _compare_packing(self, app: App) -> None:
+        """Whether the message that was just taken came packed (COMP-11)."""
+        other = self.sim.other(app)
+        packed = other.packed[sum(type(event) is Message for event in app.events) - 1]
+        if app.call.was_compressed != packed:
+            self.fail(f"{other} has {'not ' * (not packed)}packed what {app} has taken; to that it is told otherwise")
 
     def _config(self, side: Side) -> Config:
         scenario = self.sim.scenario
@@ -259,7 +296,10 @@ class Oracle(Property):
 
     def _judged(self, side: Side, frame: Frame, limit: int) -> say.Data:
         """DATA as who hears it reads it: a message above the limit ends the call, unless nobody reads any more."""
-        heard = self._heard.setdefault((side, frame.stream), Messages(limit))
+        if (heard := self._heard.get((side, frame.stream))) is None:
+            index = self._calls[frame.stream]
+            sender: App = self.sim.servers[index] if side is self.sim.client else self.sim.clients[index]
+            heard = self._heard[side, frame.stream] = Messages(limit, sender.accepted)
         item = heard.feed(body_of(frame), end=bool(frame.flags & ES))
         deaf = side is self.sim.server and self._calls[frame.stream] in self._finished
         return replace(item, error=None) if deaf else item
