@@ -356,6 +356,8 @@ def test_trailers_inside_a_message(part: bytes, status: int, expected: int, sing
         single_response=single,
     )
     assert code(call) == expected
+    assert call.ended is not None
+    assert call.ended.origin is (Origin.PEER if status == expected else Origin.LIBRARY)
     assert messages(call) == ([] if single else [b"q"])
     assert bench.briefs() == ([] if half_closed else ["RST 1 NO_ERROR"])
 
