@@ -32,9 +32,12 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 #: Where a run leaves its figures, and the other commands look for them.
 FIGURES = ROOT / ".build" / "bench.json"
 
-SOME_FIGURES = click.argument(
-    "figures", type=FILE, nargs=-1, callback=lambda _context, _option, files: files or (FIGURES,)
-)
+
+def _or_the_last(_context: click.Context, _parameter: click.Parameter, files: tuple[Path, ...]) -> tuple[Path, ...]:
+    return files or (FIGURES,)
+
+
+SOME_FIGURES = click.argument("figures", type=FILE, nargs=-1, callback=_or_the_last)
 
 T = TypeVar("T")
 

@@ -60,7 +60,7 @@ def run(
     plan: Plan, *, say: Callable[[str], None], step: Callable[[str], None], keep: Callable[[Results], None]
 ) -> Results:
     """Installs what is missing and runs all; ``say`` is told what matters, ``step`` each measurement, and ``keep`` is
-    given what there is after each repetition."""
+    given what there is after each workload."""
     results = Results(about=_about(plan))
     usable = _usable(plan, results, say)
     with certificates() as pem:
@@ -71,8 +71,8 @@ def run(
                 for pair in _able(wanted, workload, results, turn=repetition):
                     step(f"{repetition + 1}/{plan.repetitions} {workload.name}: {_pair_name(*pair)}")
                     _one(workload, pair, job, service, results, say)
-            results.cells.sort(key=_order(plan))
-            keep(results)
+                results.cells.sort(key=_order(plan))
+                keep(results)
     if plan.footprint:
         say("imports and sizes")
         results.footprint = footprint(plan.repetitions)

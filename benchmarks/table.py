@@ -154,7 +154,11 @@ _ROWS = (
     _ours("trio", "h2"),
     _other("grpc.aio", "grpc_aio"),
     _other("grpcio", "grpcio_sync", dict.fromkeys(("idle-10000", "opening-10000"), "each open call has a thread")),
-    _other("grpclib", "grpclib_asyncio"),
+    _other(
+        "grpclib",
+        "grpclib_asyncio",
+        dict.fromkeys(("idle-10000", "opening-10000"), "its h2 looks at every open stream for each new one: minutes"),
+    ),
     Peer(
         "tcp-echo",
         "tcp_echo",
