@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Any
 
@@ -127,8 +127,10 @@ async def _client_streaming(core: ServerCore, registered: Registered) -> None:
     await _respond(core, registered, response)
 
 
-async def _duplex(core: ServerCore, registered: Registered) -> None:
-    await registered.handler(DuplexServerCall(core, registered.method))
+def _duplex(core: ServerCore, registered: Registered) -> Awaitable[None]:
+    """What the handler gives is awaited as it is: a coroutine around it would run with each message."""
+    awaited: Awaitable[None] = registered.handler(DuplexServerCall(core, registered.method))
+    return awaited
 
 
 _KINDS = {

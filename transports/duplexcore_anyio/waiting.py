@@ -64,7 +64,8 @@ class AsyncioWaiter:
         self._future: asyncio.Future[None] | None = None
 
     def wait(self) -> Awaitable[None]:
-        self._future = future = self._loop.create_future()
+        future: asyncio.Future[None] = asyncio.Future(loop=self._loop)  # as `create_future` does
+        self._future = future
         return future
 
     def wake(self) -> None:
