@@ -112,7 +112,7 @@ def decoded(decoder: HeaderDecoder, block: bytes, into: list[HeaderList]) -> lis
     st.sampled_from((0, 1, 2)),
     st.sampled_from((0, 1, 4, 40)),
 )
-@settings(max_examples=150, database=None)
+@settings(max_examples=90, database=None)
 def test_blocks_mean_what_hpack_says(
     drawn: list[tuple[bytes, bool | None, bool]], order: list[int], hard: int, table: int, updates: int, acked: int
 ) -> None:
@@ -241,7 +241,7 @@ STEPS = st.one_of(
     st.sampled_from((0, 60, 256, 4_096, 16_384)),
     st.sampled_from((frozenset[str](), frozenset({"Secret"}))),
 )
-@settings(max_examples=150, database=None)
+@settings(max_examples=90, database=None)
 def test_blocks_are_those_of_an_encoder_without_memory(
     steps: list[tuple[str, Any]], always: list[list[Field]], most: int, sensitive: frozenset[str]
 ) -> None:
