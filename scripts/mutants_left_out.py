@@ -100,9 +100,20 @@ def is_constant(node: ast.expr) -> bool:
     )
 
 
-def is_member(node: ast.expr) -> bool:
+def is_member(node: ast.expr | None) -> bool:
     """A member of an enumeration: equal only to itself, but for numbers that are given for it."""
     return isinstance(node, ast.Attribute) and node.attr.isupper()
+
+
+def short_names(tree: ast.Module) -> set[str]:
+    """Of members, as modules give them to look them up once: ``_OPEN: Final = StreamState.OPEN``."""
+    found = [(one.target, one.value) for one in tree.body if isinstance(one, ast.AnnAssign)]
+    return {target.id for target, value in found if isinstance(target, ast.Name) and is_member(value)}
+
+
+def is_type_of(node: ast.expr) -> bool:
+    """``type(value)``: a class is equal to itself only."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "type"
 
 
 class LeftOut:
@@ -110,6 +121,7 @@ class LeftOut:
 
     def __init__(self, source: str) -> None:
         tree = ast.parse(source)
+        self._members = short_names(tree)
         self._places = [(place, name) for name, rule in RULES.items() for place in rule(tree)]
         self._compared = [
             ((place_of(left)[1], place_of(right)[0]), (left, right))
@@ -125,6 +137,10 @@ class LeftOut:
                 return name
         kind = operator.rpartition("/")[2]
         for (begin, end), sides in self._compared if kind in TO_EQUAL | TO_SAME else ():
-            if begin <= at < end and any(is_constant(one) or (kind in TO_EQUAL and is_member(one)) for one in sides):
+            if begin <= at < end and any(is_constant(one) or (kind in TO_EQUAL and self._is_one(one)) for one in sides):
                 return "identity"
         return None
+
+    def _is_one(self, node: ast.expr) -> bool:
+        """Whether what equals it is itself, numbers apart."""
+        return is_member(node) or is_type_of(node) or (isinstance(node, ast.Name) and node.id in self._members)

@@ -39,6 +39,9 @@ class C:
     def __repr__(self):
         return 1 + 1
 SIZE: Final = 128
+_ONE: Final = Kind.ONE
+_TWO: Final = 300
+BOTH = x is _ONE or x is _TWO or type(x) is C
 """
 
 
@@ -61,6 +64,10 @@ SIZE: Final = 128
         (11, "+ 1", "ReplaceBinaryOperator_Add_Sub", None),
         (13, "+ 1", "ReplaceBinaryOperator_Add_Sub", "words"),
         (14, "128", "NumberReplacer", "marks"),
+        (17, "is _ONE", "ReplaceComparisonOperator_Is_Eq", "identity"),
+        (17, "is _TWO", "ReplaceComparisonOperator_Is_Eq", None),
+        (17, "is C", "ReplaceComparisonOperator_Is_Eq", "identity"),
+        (17, "is C", "ReplaceComparisonOperator_Is_IsNot", None),
     ],
 )
 def test_what_nothing_could_notice_is_left_out(line: int, text: str, operator: str, rule: str | None) -> None:
