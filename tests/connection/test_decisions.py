@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from duplexcore import CallRefused, Message, StatusCode
+from duplexcore import CallRefused, ClientCall, ClientConfig, Message, ServerCall, StatusCode
 from duplexcore.testing import raw
 from tests.support.bench import ClientBench, ServerBench, heard, outcome, patient
 
@@ -51,6 +51,42 @@ def test_cardinality_violation_of_a_response_is_unimplemented(messages: int) -> 
     bench.give(bench.peer.response(1), raw.data(1, raw.message(b"x") * messages), bench.peer.trailers(1))
     assert outcome(call).status.code is StatusCode.UNIMPLEMENTED
     assert not [event for event in heard(call) if isinstance(event, Message)]
+
+
+@pytest.mark.req("STAT-14", "STAT-15", "FLOW-4")
+@pytest.mark.parametrize("window", [65_535, 262_144])
+@pytest.mark.parametrize("first", [1, 60_000, 700_000])
+@pytest.mark.parametrize("side", [ClientBench, ServerBench])
+def test_a_second_message_that_begins_with_the_first_and_is_larger_than_the_window_comes_whole_and_is_refused(
+    side: type[ClientBench] | type[ServerBench], first: int, window: int
+) -> None:
+    call: ClientCall | ServerCall
+    bench: ClientBench | ServerBench
+    if side is ClientBench:
+        bench = client = ClientBench(ClientConfig(stream_window=window))
+        call = client.engine.start_call("/a/b", single_response=True)
+        call.half_close()
+        bench.pull()
+        bench.give(bench.peer.response(1))
+    else:
+        bench = server = ServerBench(patient(stream_window=window))
+        asked(server, end=False)
+        (call,) = server.calls()
+        call.expect_single_request()
+    wire = raw.message(bytes(first)) + raw.message(bytes(3 << 20))
+    rooms = {0: 65_535, 1: window}
+    credit = bench.hello + bench.pull()
+    while call.ended is None:
+        for frame in credit:
+            if frame.type == raw.WINDOW_UPDATE:
+                rooms[frame.stream] += int.from_bytes(frame.payload, "big")
+        piece, wire = wire[: min(16_384, *rooms.values())], wire[min(16_384, *rooms.values()) :]
+        assert piece, f"no credit: {rooms}"
+        rooms = {stream: room - len(piece) for stream, room in rooms.items()}
+        bench.give(raw.data(1, piece))
+        credit = bench.pull()
+    assert not wire
+    assert outcome(call).status.code is StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.req("HDR-7")

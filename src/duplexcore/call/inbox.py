@@ -45,6 +45,7 @@ class Inbox:
     """
 
     __slots__ = (
+        "_aside",
         "_early",
         "_first",
         "_lane",
@@ -70,6 +71,7 @@ class Inbox:
         self._early = 0  # bytes of the next message that were credited before it was taken
         self._second: Fault | None = None  # what a second message is, where exactly one is expected,
         self._spare: Item | None = None  # and the first
+        self._aside = 0  # of `_early`, what was credited of the first
 
     # --- what comes -----------------------------------------------------------------------------------------------
 
@@ -99,7 +101,7 @@ class Inbox:
             elif not self._keep_aside(item, self._second):
                 return False
         if self._second is not None:
-            if not came:
+            if decoder.buffered:  # of the second one, too: it is refused when it is whole
                 self._advance_unfinished()
         elif came:
             return self.tell()
@@ -138,7 +140,7 @@ class Inbox:
         if self._spare is not None or _count(item) > 1:
             self.decoder.fault = second
             return False
-        self._spare = item
+        self._spare, self._aside = item, self._early
         return True
 
     @property
@@ -306,18 +308,23 @@ class Inbox:
         """A reader waits for a message that may be larger than the window, or it is the only one: its bytes are
         credited before they are taken, up to the message limit, which the decoder has checked (FLOW-4); and before
         they come, or the peer would wait for credit again and again."""
-        decoder = self.decoder
-        if self._early - decoder.buffered <= AHEAD // 2:
-            owed = decoder.buffered + min(decoder.missing, AHEAD) - self._early
+        ahead = self._ahead
+        if ahead <= AHEAD // 2:
+            owed = min(self.decoder.missing, AHEAD) - ahead
             if owed > 0:
                 self._early += owed
                 self._lane.advance(owed)
 
     @property
+    def _ahead(self) -> int:
+        """Bytes of the unfinished message that are credited and have not come; negative: that have, and are not."""
+        return self._early - self._aside - self.decoder.buffered
+
+    @property
     def joinable(self) -> int:
         """How many bytes are only kept: they end no message, and none before the last makes credit due."""
         decoder = self.decoder
-        missing, ahead = decoder.missing, self._early - decoder.buffered
+        missing, ahead = decoder.missing, self._ahead
         if ahead < missing and (self._reader is _WAITING or self._second is not None):
             return min(missing, ahead - AHEAD // 2)
         return missing

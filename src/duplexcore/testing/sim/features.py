@@ -153,10 +153,6 @@ def _codings(chooser: Chooser, scenario: Scenario) -> Scenario:
 
 
 def _singles(chooser: Chooser, scenario: Scenario) -> Scenario:
-    """Only in wide windows: a second message that is larger than one may never come whole, and then nobody is told."""
-    if not scenario.wide:
-        return scenario
-
     def change(script: CallScript) -> CallScript:
         request, response = (_pick(chooser, what, (False, True)) for what in ("one request", "one response"))
         return replace(script, single_request=request, single_response=response)
