@@ -58,7 +58,7 @@ def test_cardinality_violation_of_a_response_is_unimplemented(messages: int) -> 
 @pytest.mark.parametrize("first", [1, 60_000, 700_000])
 @pytest.mark.parametrize("side", [ClientBench, ServerBench])
 def test_a_second_message_that_begins_with_the_first_and_is_larger_than_the_window_comes_whole_and_is_refused(
-    side: type[ClientBench] | type[ServerBench], first: int, window: int
+    side: type[ClientBench | ServerBench], first: int, window: int
 ) -> None:
     call: ClientCall | ServerCall
     bench: ClientBench | ServerBench

@@ -60,8 +60,8 @@ AUTHORITIES: Final = (None, "[::1]:50051", "a%20b.example:1")
 AGENTS: Final = ("", "mine/1.0 (; ~)")
 #: The second is served, the third is not.
 SUBTYPES: Final = ("", "proto", "json")
-#: Seconds.
-AGES: Final = (0.5, 30.0)
+#: Seconds; nothing else is due after as many.
+AGES: Final = (0.5, 29.0)
 #: After so much silence each side asks; at no time at which anything else is due.
 ASKS: Final = (11.0, 13.0)
 GRACES: Final = (1.0, float("inf"))

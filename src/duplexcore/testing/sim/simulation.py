@@ -211,7 +211,7 @@ class Simulation:
         app.on_command = self._on_command or app.on_command
 
     def _on_call(self, call: ServerCall) -> None:
-        index = int(call.method.rpartition("/")[2])
+        index = _index_of(call)
         app = ServerApp(self.server, index, self.scenario.calls[index])
         app.takes = self.scenario.client.compressions
         app.begin(call)
@@ -222,6 +222,9 @@ class Simulation:
             insort(self.actors, actor, key=dullness)
         for hook in self._hooks["on_started"]:
             hook(app)
+
+    def script_of(self, call: ServerCall) -> CallScript:
+        return self.scenario.calls[_index_of(call)]
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -304,3 +307,8 @@ class Simulation:
             (app.ended, other.ended if (other := self.servers.get(index)) is not None else None)
             for index, app in enumerate(self.clients)
         ]
+
+
+def _index_of(call: ServerCall) -> int:
+    """Of the scenario's calls: the last part of the method's name."""
+    return int(call.method.rpartition("/")[2])
