@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
@@ -42,6 +43,11 @@ def cyclic(name: str) -> Plain:
     return one
 
 
+def member(*values: str) -> object:
+    """Of an enumeration, with a value that each process goes through in another order."""
+    return Enum("Colour", {"RED": frozenset(values)})["RED"]
+
+
 OK, EMPTY = Status(), Metadata()
 EQUAL: list[tuple[Any, Any]] = [
     ([1, "a", None], [1, "a", None]),
@@ -58,6 +64,7 @@ EQUAL: list[tuple[Any, Any]] = [
     ([OK, OK], [OK, Status()]),  # values may be shared or not
     ([EMPTY, EMPTY], [EMPTY, Metadata()]),
     (len, len),
+    (member("a", "b"), member("c", "d")),  # by name: the class has one value for it
     ("\ud800", "\ud800"),
 ]
 DIFFERENT: list[tuple[Any, Any]] = [
