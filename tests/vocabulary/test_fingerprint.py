@@ -45,7 +45,8 @@ def cyclic(name: str) -> Plain:
 
 def member(*values: str) -> object:
     """Of an enumeration, with a value that each process goes through in another order."""
-    return Enum("Colour", {"RED": frozenset(values)})["RED"]
+    colours: Any = Enum("colours", {"RED": frozenset(values)})
+    return colours.RED
 
 
 OK, EMPTY = Status(), Metadata()
