@@ -39,7 +39,7 @@ def test_nothing_new_is_found(server: str, tmp_path: Path) -> None:
         arguments = [
             *("run", f"127.0.0.1:{port}", "--descriptor", str(described), "--numbers", "20", "--timeout", "1"),
             *("--method", "/grpc.testing.TestService/UnaryCall", "--runs", "10", "--cases", str(tmp_path)),
-            *("--only", "C*", "--only", "MAL-1.*"),
+            *("--only", "C?", "--only", "C10", "--only", "MAL-1.*"),
             *(["--known-failures", str(KNOWN / f"{known}.toml")] if known else []),
         ]
         result = CliRunner().invoke(command, ["fuzz", *arguments])
