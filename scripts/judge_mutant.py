@@ -20,6 +20,7 @@ import resource
 import signal
 import sys
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -38,8 +39,8 @@ PROPERTIES = ("tests/testing_machines/test_machines.py", "tests/testing_machines
 TESTS = tuple(f"tests/{room}" for room in ("call", "connection", "http2", "vocabulary", "rpc"))
 #: Exhaustive tests: they notice much that others notice sooner, and take most of the time.
 SLOW = "every_byte or every_order or walk or duplex_table or splits or flood_memory"
-#: Runs of the simulator: with the properties that cost little, and with all.
-RUNS, COSTLY_RUNS = 300, 8
+#: Runs of the simulator: with the properties that cost little, with all, and over both HTTP/2 side by side.
+RUNS, COSTLY_RUNS, DIFFERENTIAL_RUNS = 1_000, 16, 60
 #: What a check may take: seconds of processor time, and real ones; both more by so many times what it takes without.
 BUSY, STILL, LONGER = 2.0, 120.0, 10
 MEMORY = 4 << 30
@@ -173,16 +174,19 @@ def measure(path: Path) -> None:
 
 def simulations() -> list[str]:
     """The names of the runs."""
-    return [*(f"costly {seed}" for seed in range(COSTLY_RUNS)), *(f"cheap {seed}" for seed in range(RUNS))]
+    counts = {"costly": COSTLY_RUNS, "differential": DIFFERENTIAL_RUNS, "cheap": RUNS}
+    return [f"{kind} {seed}" for kind, count in counts.items() for seed in range(count)]
 
 
 def simulate(name: str) -> bool:
     """One run; raises where a property does not hold."""
+    from duplexcore.testing.sim.differential import Differential  # noqa: PLC0415
     from duplexcore.testing.sim.policies import PrngChooser  # noqa: PLC0415
     from duplexcore.testing.sim.targets import EngineOptions, EngineTarget  # noqa: PLC0415
 
     kind, _, seed = name.partition(" ")
-    EngineTarget(EngineOptions(costly=kind == "costly"))(PrngChooser(int(seed)))
+    target = Differential if kind == "differential" else EngineTarget
+    target(EngineOptions(costly=kind == "costly"))(PrngChooser(int(seed)))
     return True
 
 
@@ -197,9 +201,16 @@ def codes(code: CodeType) -> Iterator[CodeType]:
             yield from codes(one)
 
 
+def compiled(text: str, path: str) -> CodeType:
+    """Also where a mutant is such that Python warns of it: "is" with a literal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return compile(text, path, "exec")
+
+
 def exchange(path: Path, text: str) -> None:
     """Gives every function of the module at ``path`` the code that it has in ``text``; forgets what was remembered."""
-    new = {(one.co_qualname, one.co_firstlineno): one for one in codes(compile(text, str(path), "exec"))}
+    new = {(one.co_qualname, one.co_firstlineno): one for one in codes(compiled(text, str(path)))}
     gc.unfreeze()  # tests/plugins/garbage.py hides what there was when all tests were collected
     for one in gc.get_objects():
         if isinstance(one, FunctionType) and one.__code__.co_filename == str(path):
@@ -223,7 +234,7 @@ class Replaced:
 
         class Loader(SourceFileLoader):
             def get_code(self, fullname: str) -> CodeType:
-                return compile(text, self.path, "exec")
+                return compiled(text, self.path)
 
         return importlib.util.spec_from_file_location(name, self._path, loader=Loader(name, str(self._path)))
 

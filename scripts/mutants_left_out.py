@@ -53,6 +53,15 @@ def manners(tree: ast.Module) -> Iterator[Place]:
             yield place_of(node)
 
 
+def signatures(tree: ast.Module) -> Iterator[Place]:
+    """The star before arguments that are given by name, which is taken for an operator: nobody gives them without."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.args.kwonlyargs and not node.args.vararg:
+            of = node.args
+            ends = [place_of(one)[1] for one in (*of.posonlyargs, *of.args, *of.defaults)]
+            yield max(ends, default=place_of(node)[0]), place_of(of.kwonlyargs[0])[0]
+
+
 def marks(tree: ast.Module) -> Iterator[Place]:
     """Decorators for type checkers and of abstract methods; memories of results, and how much they hold."""
     sizes = set()
@@ -90,6 +99,7 @@ RULES: dict[str, Callable[[ast.Module], Iterator[Place]]] = {
     "marks": marks,
     "words": words,
     "promises": promises,
+    "signatures": signatures,
 }
 
 

@@ -42,6 +42,8 @@ SIZE: Final = 128
 _ONE: Final = Kind.ONE
 _TWO: Final = 300
 BOTH = x is _ONE or x is _TWO or type(x) is C
+def g(x, y=2 * 3, *, z: int = 2 * 3): ...
+def h(*, z): ...
 """
 
 
@@ -68,6 +70,10 @@ BOTH = x is _ONE or x is _TWO or type(x) is C
         (17, "is _TWO", "ReplaceComparisonOperator_Is_Eq", None),
         (17, "is C", "ReplaceComparisonOperator_Is_Eq", "identity"),
         (17, "is C", "ReplaceComparisonOperator_Is_IsNot", None),
+        (18, "*, z", "ReplaceBinaryOperator_Mul_Div", "signatures"),
+        (18, "* 3, *", "ReplaceBinaryOperator_Mul_Div", None),
+        (18, "* 3):", "ReplaceBinaryOperator_Mul_Div", None),
+        (19, "*, z", "ReplaceBinaryOperator_Mul_Div", "signatures"),
     ],
 )
 def test_what_nothing_could_notice_is_left_out(line: int, text: str, operator: str, rule: str | None) -> None:

@@ -67,6 +67,7 @@ def test_a_handler_fits_its_method_or_is_refused(drawn: list[tuple[MethodKind, s
     for number, (kind, name) in enumerate(drawn):
         method = OF_KIND[kind](f"/p.S{number % 2}/M{number}", bytes, bytes)
         assert (method.kind, method.service, method.name) == (kind, f"p.S{number % 2}", f"M{number}")
+        assert method == OF_KIND[kind](method.path, bytes, bytes) != OF_KIND[kind](method.path + "x", bytes, bytes)
         if name in FIT[kind]:
             table.register(method, shapes[name])
             served.append(method.path)

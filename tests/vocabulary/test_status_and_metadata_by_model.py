@@ -119,6 +119,24 @@ def pairs_of(random: Random) -> list[tuple[str, Any]]:
     return found
 
 
+@pytest.mark.req("MD-9")
+@given(st.integers(0, 2**32).map(Random))
+@settings(max_examples=60, database=None)
+def test_metadata_is_a_list_of_pairs_whose_names_are_asked_for_in_any_case(random: Random) -> None:
+    pairs = pairs_of(random)
+    made, other = Metadata(pairs), Metadata(more := pairs_of(random))
+    assert [*made] == pairs
+    assert (len(made), made[0:2], made + more) == (len(pairs), Metadata(pairs[:2]), Metadata(pairs + more))
+    assert (made == other) is (pairs == more)
+    for name in (*NAMES, *(name.upper() for name in NAMES), "b", "z"):
+        values = [value for key, value in pairs if key == name.lower()]
+        assert made.all(name) == values
+        assert made.get(name, "none") == (values or ["none"])[0]
+        assert (name in made) is bool(values)
+    for pair in pairs + more:
+        assert (pair in made) is (pair in pairs)
+
+
 @pytest.mark.req("MD-1", "MD-2", "MD-3", "MD-4", "MD-5", "MD-6", "MD-7", "MD-9", "MD-15")
 @given(st.integers(0, 2**32).map(Random), st.booleans(), st.sampled_from((" ", "\x7f", "é", "\n", b"bytes", 3)))
 @settings(max_examples=100, database=None)
