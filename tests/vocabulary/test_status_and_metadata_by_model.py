@@ -124,7 +124,9 @@ def pairs_of(random: Random) -> list[tuple[str, Any]]:
 @settings(max_examples=60, database=None)
 def test_metadata_is_a_list_of_pairs_whose_names_are_asked_for_in_any_case(random: Random) -> None:
     pairs = pairs_of(random)
-    made, other = Metadata(pairs), Metadata(more := pairs_of(random))
+    more = pairs_of(random)
+    made: Any = Metadata(pairs)
+    other = Metadata(more)
     assert [*made] == pairs
     assert (len(made), made[0:2], made + more) == (len(pairs), Metadata(pairs[:2]), Metadata(pairs + more))
     assert (made == other) is (pairs == more)
