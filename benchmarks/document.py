@@ -43,7 +43,7 @@ def section(results: Results, picture: str) -> str:
 def _of_run(about: Mapping[str, Any]) -> str:
     return (
         f"{about['when'][:10]}, revision {about['revision']}, load {about['load']:.1f} at the beginning, "
-        f"{about['repetitions']} repetitions of {about['seconds']:g} s, interleaved"
+        f"{about['repetitions']} repetition{'s' * (about['repetitions'] > 1)} of {about['seconds']:g} s, interleaved"
     )
 
 
