@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,8 @@ SIZES = st.one_of(st.sampled_from((0, 1, 7, 300, 16_379, 16_383, 16_384, 16_385,
 ROOMS = st.one_of(
     st.sampled_from((1, 4, 5, 6, 16_384, 16_389, 65_536, 10**6)), st.integers(1, 40), st.integers(1, 60_000)
 )
+#: Where the prefix of a large message is cut: such a message, and two writes.
+TORN = st.tuples(st.tuples(st.just("say"), st.sampled_from((16_384, 20_000))), *2 * [st.tuples(st.just("pull"), ROOMS)])
 STEPS = st.one_of(
     st.tuples(st.just("say"), SIZES),
     st.tuples(st.just("say"), SIZES),
@@ -48,15 +52,17 @@ class Messages:
         return sum(map(len, self.left)) - self.begun
 
 
-@given(st.lists(STEPS, max_size=25))
+@given(st.lists(STEPS, max_size=20), TORN, st.lists(STEPS, max_size=5))
 @settings(max_examples=150, database=None)
-def test_messages_leave_in_order_whole_or_cut(steps: list[tuple[str, int]]) -> None:
+def test_messages_leave_in_order_whole_or_cut(
+    before: list[tuple[str, int]], torn: Sequence[tuple[str, int]], after: list[tuple[str, int]]
+) -> None:
     outbox, model = Outbox(), Messages(0, 0)
     model.kept = None
-    for number, (step, how_much) in enumerate(steps):
+    for number, (step, how_much) in enumerate([*before, *torn, *after]):
         if step == "say":
             body = bytes((number + 1,)) * how_much
-            prefix = prefix_of(body)
+            prefix = prefix_of(body, compressed=number % 3 == 0)
             outbox.parts += (prefix, body)
             outbox.size += len(prefix) + len(body)
             model.left.append(prefix + body)
