@@ -23,7 +23,8 @@ from .waiting import clock, waiters
 
 __all__ = ["Connections"]
 
-#: A connection that was lost within so many seconds counts as a failure if the one before it was, too.
+#: A server that closes what it accepts, again and again, is called so many seconds after the last time. It is no failed
+#: attempt: whoever was READY has had its back-off reset (CHAN-3), and calls wait here without being told.
 SHORT_LIFE = 1.0
 
 
@@ -208,8 +209,8 @@ class Connections:
     async def _connect(self) -> None:
         """Until there is a connection, or none is wanted any more."""
         with anyio.CancelScope() as self._connecting:
-            if self._short_lives > 1:  # the server closes what it accepts, again and again
-                await anyio.sleep_until(self._connected_at + self._backoff.delay(self._short_lives - 2))
+            if self._short_lives > 1:
+                await anyio.sleep_until(self._connected_at + SHORT_LIFE)
             failures = 0
             while True:
                 began, delay = self._now(), self._backoff.delay(failures)
