@@ -196,7 +196,7 @@ async def test_an_attempt_has_twenty_seconds_or_the_back_off(backend: str, clock
 
 @on_virtual_time
 @pytest.mark.req("CHAN-3")
-async def test_a_server_that_closes_every_connection_is_called_once_a_second(backend: str, clock: Any, net: Net) -> None:
+async def test_a_server_that_closes_each_connection_is_called_once_a_second(backend: str, clock: Any, net: Net) -> None:
     async def behave(stream: ByteStream) -> None:
         await stream.send(SETTINGS)
         await anyio.sleep(0.01)
