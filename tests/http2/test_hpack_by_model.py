@@ -171,6 +171,21 @@ def test_so_many_blocks_of_such_a_length_are_remembered(count: int, longest: int
     assert len(decoder._blocks) == (held + (longest <= 128) if held < 64 else 1 if longest <= 128 else 64)
 
 
+@pytest.mark.req("MAL-2")
+@given(st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)), min_size=1, max_size=3))
+@settings(max_examples=20, database=None)
+def test_a_block_that_is_cut_is_no_block(fields: list[Field]) -> None:
+    """Only between two fields it is a shorter one: a string that says more than there is, is a fault."""
+    block, ends = b"", {0: 0}  # where so many fields end
+    for number, (name, value) in enumerate(fields):
+        block += b"\0" + text(name) + text(value)
+        ends[len(block)] = number + 1
+    for cut in range(len(block) + 1):
+        decoder, part = HeaderDecoder(ServerConfig()), block[:cut]
+        found = outcome(lambda decoder=decoder, part=part: decoded(decoder, part, []))  # type: ignore[misc]
+        assert found == (fields[: ends[cut]] if cut in ends else (ErrorCode.COMPRESSION_ERROR, None)), cut
+
+
 # -- what goes ---------------------------------------------------------------------------------------------------------
 
 
