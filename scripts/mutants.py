@@ -32,7 +32,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from scripts.mutants_left_out import LeftOut  # noqa: E402 - its path is set first
+from scripts.mutants_left_out import Declared, LeftOut  # noqa: E402 - its path is set first
 
 STATE = ROOT / ".build" / "mutants"
 #: The rooms of the engine; "vocabulary" are the modules beside them. Each has its tests below tests/.
@@ -62,7 +62,8 @@ def all_mutants(rooms: Sequence[str]) -> list[Any]:
     from cosmic_ray.commands.init import _all_work_items  # type: ignore[import-not-found]  # noqa: PLC0415
 
     paths = modules(rooms)
-    rules = {path: LeftOut((ROOT / path).read_text(encoding="utf-8")) for path in paths}
+    declared = Declared.in_modules((ROOT / path).read_text(encoding="utf-8") for path in modules(ROOMS))
+    rules = {path: LeftOut((ROOT / path).read_text(encoding="utf-8"), declared) for path in paths}
     found = [item.mutations[0] for item in _all_work_items(paths, {})]
     by_rule = Counter(rules[Path(one.module_path)].by(one.operator_name, one.start_pos) for one in found)
     print("left out: " + ", ".join(f"{number} {name}" for name, number in by_rule.most_common() if name))

@@ -6,10 +6,13 @@ The rules look at the place of a change, never at what became of a mutant. Each 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["RULES", "LeftOut"]
+__all__ = ["RULES", "Declared", "LeftOut"]
 
 Position = tuple[int, int]
 Place = tuple[Position, Position]
@@ -21,6 +24,9 @@ MEMORIES = frozenset(("lru_cache", "cache"))
 #: Equality in the place of identity and the other way round, in the words of cosmic-ray.
 TO_EQUAL = frozenset(("ReplaceComparisonOperator_Is_Eq", "ReplaceComparisonOperator_IsNot_NotEq"))
 TO_SAME = frozenset(("ReplaceComparisonOperator_Eq_Is", "ReplaceComparisonOperator_NotEq_IsNot"))
+#: What means the same where the left side is never less than the right one, and where it is never more.
+AT_LEAST = (frozenset(("Is", "Eq", "LtE")), frozenset(("IsNot", "NotEq", "Gt")))
+AT_MOST = (frozenset(("Is", "Eq", "GtE")), frozenset(("IsNot", "NotEq", "Lt")))
 #: Whole numbers of which CPython has one object each.
 SHARED = range(-5, 257)
 
@@ -115,10 +121,10 @@ def is_member(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Attribute) and node.attr.isupper()
 
 
-def short_names(tree: ast.Module) -> set[str]:
+def short_names(tree: ast.Module) -> dict[str, ast.expr]:
     """Of members, as modules give them to look them up once: ``_OPEN: Final = StreamState.OPEN``."""
     found = [(one.target, one.value) for one in tree.body if isinstance(one, ast.AnnAssign)]
-    return {target.id for target, value in found if isinstance(target, ast.Name) and is_member(value)}
+    return {target.id: value for target, value in found if isinstance(target, ast.Name) and value and is_member(value)}
 
 
 def is_type_of(node: ast.expr) -> bool:
@@ -126,31 +132,138 @@ def is_type_of(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "type"
 
 
-class LeftOut:
-    """Of one module: which rule leaves a change out?"""
+@dataclass(slots=True)
+class Declared:
+    """What the modules say of their classes: the members of each IntEnum; of others the names of their bases, and the
+    types of attributes that have an annotation. Names that stand for two classes are forgotten."""
 
-    def __init__(self, source: str) -> None:
+    members: dict[str, dict[str, int]] = field(default_factory=dict)
+    bases: dict[str, list[str]] = field(default_factory=dict)
+    attributes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def in_modules(cls, sources: Iterable[str]) -> Declared:
+        found = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+        often = Counter(node.name for node in found)
+        self = cls()
+        for node in found:
+            if often[node.name] > 1:
+                continue
+            self.bases[node.name] = [name_of(base) for base in node.bases]
+            if self.bases[node.name] == ["IntEnum"]:
+                self.members[node.name] = numbers(node)
+            self.attributes[node.name] = dict(annotated(node))
+        return self
+
+    def type_of(self, attribute: str, owner: str) -> str | None:
+        """Of an attribute of a class, as the class or one above it declares it. mypy holds all below to it."""
+        if attribute in self.attributes.get(owner, ()):
+            return self.attributes[owner][attribute]
+        above = (self.type_of(attribute, base) for base in self.bases.get(owner, ()))
+        return next((one for one in above if one is not None), None)
+
+
+def numbers(node: ast.ClassDef) -> dict[str, int]:
+    """The members of an IntEnum; none unless all are given as numbers."""
+    given = [one for one in node.body if isinstance(one, ast.Assign)]
+    found = {
+        target.id: one.value.value
+        for one in given
+        for target in one.targets
+        if isinstance(target, ast.Name) and isinstance(one.value, ast.Constant) and type(one.value.value) is int
+    }
+    return found if len(found) == len(given) else {}
+
+
+def annotated(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """The attributes of a class with the names of their types, if these are plain names."""
+    for one in ast.walk(node):
+        if isinstance(one, ast.AnnAssign) and isinstance(one.annotation, ast.Name):
+            if isinstance(one.target, ast.Attribute) and ast.unparse(one.target.value) == "self":
+                yield one.target.attr, one.annotation.id
+            elif one in node.body and isinstance(one.target, ast.Name):
+                yield one.target.id, one.annotation.id
+
+
+def owners(tree: ast.Module) -> Iterator[tuple[ast.Compare, dict[str, str]]]:
+    """Each comparison in a method, with the classes of "self" and of arguments that have an annotation; not those
+    of names that are given another value there."""
+    for outer in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        for method in (node for node in outer.body if isinstance(node, ast.FunctionDef)):
+            known = {one.arg: one.annotation.id for one in method.args.args if isinstance(one.annotation, ast.Name)}
+            known |= {"self": outer.name}
+            for node in ast.walk(method):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    known.pop(node.id, None)
+            yield from ((node, known) for node in ast.walk(method) if isinstance(node, ast.Compare))
+
+
+class LeftOut:
+    """Of one module: which rule leaves a change out? ``declared``: of all modules, by default of this one alone."""
+
+    def __init__(self, source: str, declared: Declared | None = None) -> None:
         tree = ast.parse(source)
+        self._declared = Declared.in_modules([source]) if declared is None else declared
         self._members = short_names(tree)
         self._places = [(place, name) for name, rule in RULES.items() for place in rule(tree)]
+        self._owners = dict(owners(tree))
         self._compared = [
-            ((place_of(left)[1], place_of(right)[0]), (left, right))
+            ((place_of(left)[1], place_of(right)[0]), (left, right), self._owners.get(node, {}))
             for node in ast.walk(tree)
             if isinstance(node, ast.Compare)
             for left, right in zip([node.left, *node.comparators], node.comparators, strict=False)
         ]
 
     def by(self, operator: str, at: Position) -> str | None:
-        """The name of the rule; None: it stays in. "identity": what is equal there is the same object."""
+        """The name of the rule; None: it stays in. "identity": what is equal there is the same object; "bounds": the
+        left side is never less, or never more, than the right one."""
         for (begin, end), name in self._places:
             if begin <= at < end:
                 return name
         kind = operator.rpartition("/")[2]
-        for (begin, end), sides in self._compared if kind in TO_EQUAL | TO_SAME else ():
-            if begin <= at < end and any(is_constant(one) or (kind in TO_EQUAL and self._is_one(one)) for one in sides):
-                return "identity"
+        for (begin, end), sides, known in self._compared if kind.startswith("ReplaceComparisonOperator_") else ():
+            if begin <= at < end:
+                return self._compares_the_same(kind, sides, known)
         return None
+
+    def _compares_the_same(self, kind: str, sides: tuple[ast.expr, ast.expr], known: dict[str, str]) -> str | None:
+        if (kind in TO_EQUAL | TO_SAME and any(is_constant(one) for one in sides)) or (
+            kind in TO_EQUAL and any(self._is_one(one) for one in sides)
+        ):
+            return "identity"
+        pair = set(kind.split("_")[1:])
+        same = self._bounds(*sides, known)
+        return "bounds" if any(pair <= words for words in same) else None
 
     def _is_one(self, node: ast.expr) -> bool:
         """Whether what equals it is itself, numbers apart."""
         return is_member(node) or is_type_of(node) or (isinstance(node, ast.Name) and node.id in self._members)
+
+    def _bounds(self, left: ast.expr, right: ast.expr, known: dict[str, str]) -> tuple[frozenset[str], ...]:
+        """Which words mean the same between them."""
+        member = self._members.get(right.id) if isinstance(right, ast.Name) else right
+        if isinstance(member, ast.Attribute) and isinstance(member.value, ast.Name):
+            values = self._declared.members.get(member.value.id, {})
+            if values and member.attr in values and self._type_of(left, known) == member.value.id:
+                least, most = min(values.values()), max(values.values())
+                return (*AT_LEAST,) * (values[member.attr] == least) + (*AT_MOST,) * (values[member.attr] == most)
+        if isinstance(right, ast.Constant) and type(right.value) is int:
+            least, most = self._least_and_most(left, known)
+            return (*AT_LEAST,) * (right.value == least) + (*AT_MOST,) * (right.value == most)
+        return ()
+
+    def _least_and_most(self, node: ast.expr, known: dict[str, str]) -> tuple[int, int]:
+        """What it can be, if it is a length or the rest of a whole number after a division by a small one."""
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len":
+            return 0, sys.maxsize
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and self._type_of(node.left, known) == "int":
+            by = node.right.value if isinstance(node.right, ast.Constant) else None
+            if type(by) is int and 0 < by in SHARED:
+                return 0, by - 1
+        return -sys.maxsize, sys.maxsize
+
+    def _type_of(self, node: ast.expr, known: dict[str, str]) -> str | None:
+        """Of an argument, or of an attribute of what has a known class."""
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in known:
+            return self._declared.type_of(node.attr, known[node.value.id])
+        return known.get(node.id) if isinstance(node, ast.Name) else None

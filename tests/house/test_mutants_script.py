@@ -44,6 +44,21 @@ _TWO: Final = 300
 BOTH = x is _ONE or x is _TWO or type(x) is C
 def g(x, y=2 * 3, *, z: int = 2 * 3): ...
 def h(*, z): ...
+class Low(IntEnum):
+    LEAST = 0
+    MORE = 1
+    MOST = 2
+class Above:
+    state: Low
+class Below(Above):
+    def f(self, other: Above, n: int, maybe: Low | None, x: float):
+        return self.state is Low.LEAST or other.state != _MOST or n % 2 == 0 or len(x) == 0
+    def g(self, other: Above, n: int, maybe: Low | None, x: float):
+        return self.state is Low.MORE or maybe is Low.LEAST or x % 2 == 0 or n == 0 or self.word is Low.MOST
+    def h(self, other: Above):
+        other = Others()
+        return other.state is Low.LEAST
+_MOST: Final = Low.MOST
 """
 
 
@@ -74,10 +89,26 @@ def h(*, z): ...
         (18, "* 3, *", "ReplaceBinaryOperator_Mul_Div", None),
         (18, "* 3):", "ReplaceBinaryOperator_Mul_Div", None),
         (19, "*, z", "ReplaceBinaryOperator_Mul_Div", "signatures"),
+        (28, "is Low.LEAST", "ReplaceComparisonOperator_Is_LtE", "bounds"),
+        (28, "is Low.LEAST", "ReplaceComparisonOperator_Is_GtE", None),
+        (28, "is Low.LEAST", "ReplaceComparisonOperator_Is_Gt", None),
+        (28, "is Low.LEAST", "ReplaceComparisonOperator_Is_Eq", "identity"),
+        (28, "!= _MOST", "ReplaceComparisonOperator_NotEq_Lt", "bounds"),
+        (28, "!= _MOST", "ReplaceComparisonOperator_NotEq_Gt", None),
+        (28, "== 0 or len", "ReplaceComparisonOperator_Eq_LtE", "bounds"),
+        (28, "== 0 or len", "ReplaceComparisonOperator_Eq_Lt", None),
+        (28, "== 0\n", "ReplaceComparisonOperator_Eq_LtE", "bounds"),
+        (28, "== 0\n", "ReplaceComparisonOperator_Eq_GtE", None),
+        (30, "is Low.MORE", "ReplaceComparisonOperator_Is_LtE", None),
+        (30, "is Low.LEAST", "ReplaceComparisonOperator_Is_LtE", None),
+        (30, "== 0 or n", "ReplaceComparisonOperator_Eq_LtE", None),
+        (30, "== 0 or self", "ReplaceComparisonOperator_Eq_LtE", None),
+        (30, "is Low.MOST", "ReplaceComparisonOperator_Is_GtE", None),
+        (33, "is Low.LEAST", "ReplaceComparisonOperator_Is_LtE", None),
     ],
 )
 def test_what_nothing_could_notice_is_left_out(line: int, text: str, operator: str, rule: str | None) -> None:
-    at = line, LEFT_OUT_SOURCE.splitlines()[line - 1].index(text)
+    at = line, LEFT_OUT_SOURCE.splitlines(keepends=True)[line - 1].index(text)
     assert LeftOut(LEFT_OUT_SOURCE).by(f"core/{operator}", at) == rule
 
 
