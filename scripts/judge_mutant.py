@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib
 import importlib.util
 import json
 import os
@@ -341,6 +342,7 @@ class Warm:
         with os.fdopen(self._orders, encoding="utf-8") as orders:
             while line := orders.readline():
                 mutant = json.loads(line)
+                importlib.import_module(name_of(mutant["module"]))  # what is imported later would have no mutant
                 checks = self._reach.of(mutant["module"], mutant["lines"])
                 judged(mutant, functools.partial(self._passes, mutant, checks, session), len(checks), self._results)
                 os.write(self._answers, b"\n")
@@ -354,15 +356,19 @@ class Warm:
         return passes(checks, tell, session)
 
 
+def name_of(module: str) -> str:
+    """By which it is imported."""
+    return module.removeprefix("src/").removesuffix(".py").replace("/", ".")
+
+
 def judge_anew(mutant: dict[str, Any], reach: Reach, results: Path) -> None:
     """Judges what runs as a module is imported."""
     module = mutant["module"]
-    name = module.removeprefix("src/").removesuffix(".py").replace("/", ".")
     checks = reach.of_imported(module, mutant["lines"])
 
     def work(tell: Callable[[str], None]) -> bool:
         tell(checks[0].stage)
-        sys.meta_path.insert(0, Replaced(name, Path(module).absolute(), mutant["text"]))
+        sys.meta_path.insert(0, Replaced(name_of(module), Path(module).absolute(), mutant["text"]))
         return passes_anew(checks, tell)
 
     judged(mutant, work, len(checks), results)

@@ -11,7 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from scripts.judge_mutant import PROPERTIES, PROPERTY, SIMULATOR, SLOW, TEST, Check, Reach, Replaced, exchange, outcome
+from scripts.judge_mutant import (
+    PROPERTIES,
+    PROPERTY,
+    SIMULATOR,
+    SLOW,
+    TEST,
+    Check,
+    Reach,
+    Replaced,
+    exchange,
+    name_of,
+    outcome,
+)
 from scripts.mutants import ROOMS, ROOT, changed, defined_at, is_imported, modules, room_of, statement_at
 from scripts.mutants_left_out import LeftOut
 
@@ -23,6 +35,9 @@ def test_every_module_of_the_engine_is_in_one_room() -> None:
     names = [module for its in found.values() for module in its]
     assert len(set(names)) == len(names)
     assert Path("src/duplexcore/call/inbox.py") in names
+    assert [__import__(name_of(str(one)), fromlist=["*"]).__file__ for one in names] == [
+        str(ROOT / one) for one in names
+    ]
 
 
 LEFT_OUT_SOURCE = """
