@@ -25,13 +25,13 @@ from duplexcore.testing.sim.policies import Policy
 from duplexcore.testing.sim.properties import PropertyError
 from duplexcore.testing.sim.reports import Found, Report, to_html, to_junit
 from tests.testing.test_blackbox import Server
-from tests.testing.test_blackbox import serving as at_work
+from tests.testing.test_blackbox import listening as at_work
 from tests.testing.test_descriptors import grpcio_with_reflection
 
 from .running import serving
 
 UNARY = ("--method", "/duplexcore.demo.v1.Echo/Unary", "--message", "0a0161")
-QUICK = ("--runs", "2", "--timeout", "0.3")
+QUICK = ("--runs", "2")
 
 
 def fuzz(*arguments: str | Path) -> Result:
@@ -42,8 +42,8 @@ def fuzz(*arguments: str | Path) -> Result:
 def by_hand(*faults: str) -> Iterator[tuple[str, Server]]:
     """A server by hand, in a thread of its own, that is wrong from the second connection on; its address."""
     server = Server(*faults)
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(at_work(server)) as target:
-        yield str(target), server
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(at_work(server)) as port:
+        yield f"127.0.0.1:{port}", server
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_methods_come_by_reflection(tmp_path: Path) -> None:
 def test_hostile_bytes_are_a_phase_and_a_case_of_them_is_run_again(tmp_path: Path) -> None:
     with by_hand("refuses") as (address, server):
         server.connections = -1  # the survey and the check before are good ones
-        arguments = ("--phases", "hostile", "--max-time", "0.5", "--timeout", "0.3", "--cases", tmp_path)
+        arguments = ("--phases", "hostile", "--max-time", "0.5", "--cases", tmp_path)
         result = fuzz("run", address, *arguments)
         assert result.exit_code == 1, result.output
         case = min(tmp_path.iterdir())
@@ -142,10 +142,10 @@ def test_tls_as_the_probe_speaks_it(tmp_path: Path) -> None:
 
 
 def test_a_server_that_breaks_a_rule_is_found_and_replayed(tmp_path: Path) -> None:
-    with by_hand("no PING ACK") as (address, server):
+    with by_hand("hangs up") as (address, server):
         result = fuzz("run", address, "--phases", "stateful", *QUICK, "--cases", tmp_path)
         assert result.exit_code == 1, result.output
-        assert "B3: PING" in result.output
+        assert "B5: the connection" in result.output
         assert "--> PING" in result.output
         [case] = tmp_path.iterdir()
         content = json.loads(case.read_text(encoding="utf-8"))
@@ -153,26 +153,26 @@ def test_a_server_that_breaks_a_rule_is_found_and_replayed(tmp_path: Path) -> No
         assert content["versions"]["duplexcore"]
         result = fuzz("replay", case, "--times", "2")
         assert result.exit_code == 1, result.output
-        assert result.output.startswith("FAILED  B3: PING")
+        assert result.output.startswith("FAILED  B5: the connection")
         smaller = fuzz("shrink", case, "--budget", "3")
         assert smaller.exit_code == 0, smaller.output
         server.fault = ""
         fixed = fuzz("replay", case, "--times", "2")
         assert (fixed.exit_code, fixed.output[:5]) == (0, "FIXED")
-        server.fault, server.well = "no PING ACK", {server.connections + 2, server.connections + 4}
+        server.fault, server.well = "hangs up", {server.connections + 2, server.connections + 4}
         flaky = fuzz("replay", case)  # its first connection asks how calls end
         assert flaky.exit_code == 1
-        assert flaky.output.startswith("FLAKY 3 of 5  B3")
+        assert flaky.output.startswith("FLAKY 3 of 5  B5")
     gone = fuzz("replay", case)
     assert (gone.exit_code, gone.output[:5]) == (2, "ERROR")
 
 
 def test_what_does_not_fail_again_is_still_told(tmp_path: Path) -> None:
-    with by_hand("no PING ACK") as (address, server):
+    with by_hand("hangs up") as (address, server):
         server.well = set(range(3, 100))
         result = fuzz("run", address, "--phases", "stateful", *QUICK, "--cases", tmp_path)
     assert result.exit_code == 1, result.output
-    assert "B3: PING" in result.output
+    assert "B5: the connection" in result.output
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_case_that_can_not_be_run_is_an_error(
 def test_values_of_metadata_are_in_no_report(tmp_path: Path) -> None:
     secret = "s3cr3t-t0k3n"
     reports = ",".join(f"{kind}={tmp_path / kind}" for kind in ("junit", "ndjson", "html"))
-    with by_hand("no PING ACK") as (address, server):
+    with by_hand("hangs up") as (address, server):
         arguments = ("--phases", "stateful", *QUICK, "--cases", tmp_path / "cases", "--report", reports)
         result = fuzz("run", address, *arguments, "--metadata", f"authorization: {secret}")
         assert result.exit_code == 1, result.output
@@ -219,29 +219,29 @@ def test_values_of_metadata_are_in_no_report(tmp_path: Path) -> None:
 KNOWN = """
 [[known]]
 target = "127.0.0.1:*"
-check = "B3"
-says = "PING"
-why = "it forgets them"
+check = "B5"
+says = "the connection"
+why = "it has no time"
 """
 
 
 def test_a_known_failure_that_still_fails_fails_nothing(tmp_path: Path) -> None:
     known, reports = tmp_path / "known.toml", {kind: tmp_path / kind for kind in ("junit", "ndjson", "html")}
     known.write_text(KNOWN, encoding="utf-8")
-    with by_hand("no PING ACK") as (address, _):
+    with by_hand("hangs up") as (address, _):
         result = fuzz(
             *("run", address, "--phases", "stateful", *QUICK, "--cases", tmp_path, "--known-failures", known),
             *("--report", ",".join(f"{kind}={path}" for kind, path in reports.items())),
         )
     assert result.exit_code == 0, result.output
-    assert "known: B3: PING" in result.output
+    assert "known: B5: the connection" in result.output
     assert "nothing found, 1 known in 2 runs" in result.output
     suite = ET.parse(reports["junit"]).getroot()
     assert (suite.attrib["failures"], suite.attrib["skipped"]) == ("0", "1")
-    assert [one.attrib["message"] for one in suite.iter("skipped")] == ["known: it forgets them"]
+    assert [one.attrib["message"] for one in suite.iter("skipped")] == ["known: it has no time"]
     lines = [json.loads(line) for line in reports["ndjson"].read_text(encoding="utf-8").splitlines()]
-    assert [line["known"] for line in lines] == ["it forgets them", 1]
-    assert "known: it forgets them" in reports["html"].read_text(encoding="utf-8")
+    assert [line["known"] for line in lines] == ["it has no time", 1]
+    assert "known: it has no time" in reports["html"].read_text(encoding="utf-8")
 
 
 def test_a_known_failure_that_passes_fails_the_run(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_known_failure_that_passes_fails_the_run(tmp_path: Path) -> None:
     with by_hand() as (address, _):
         result = fuzz("run", address, "--phases", "stateful", *QUICK, *arguments)
         assert result.exit_code == 1, result.output
-        assert "B3 is in the file of known failures and must still fail, but it passes: take it out" in result.output
+        assert "B5 is in the file of known failures and must still fail, but it passes: take it out" in result.output
         assert ET.parse(junit).getroot().attrib["failures"] == "1"
         other_phase = fuzz("run", address, "--phases", "conformance", "--max-time", "0", *arguments)
         assert other_phase.exit_code == 0, other_phase.output  # nobody has looked
@@ -260,7 +260,7 @@ def test_a_known_failure_that_passes_fails_the_run(tmp_path: Path) -> None:
 def test_a_known_failure_that_needs_a_moment_of_its_own_has_ten_times_the_runs(tmp_path: Path) -> None:
     known = tmp_path / "known.toml"
     known.write_text(KNOWN, encoding="utf-8")
-    with by_hand("no PING ACK") as (address, server):
+    with by_hand("hangs up") as (address, server):
         server.well = set(range(6))  # the first runs find nothing
         result = fuzz("run", address, "--phases", "stateful", *QUICK, "--cases", tmp_path, "--known-failures", known)
     assert result.exit_code == 0, result.output
@@ -271,11 +271,12 @@ def test_a_known_failure_that_needs_a_moment_of_its_own_has_ten_times_the_runs(t
 
 def test_another_failure_of_a_known_check_is_news(tmp_path: Path) -> None:
     known = tmp_path / "known.toml"
-    known.write_text(KNOWN.replace("127.0.0.1:*", "127.0.0.1:?").replace('"PING"', '"SETTINGS"'), encoding="utf-8")
-    with by_hand("no PING ACK") as (address, _):
+    other = KNOWN.replace('"the connection"', '"SETTINGS"')
+    known.write_text(other.replace("127.0.0.1:*", "127.0.0.1:?"), encoding="utf-8")
+    with by_hand("hangs up") as (address, _):
         arguments = ("--phases", "stateful", *QUICK, "--cases", tmp_path, "--known-failures", known)
         assert fuzz("run", address, *arguments).exit_code == 1  # of another target
-        known.write_text(KNOWN.replace('"PING"', '"SETTINGS"'), encoding="utf-8")
+        known.write_text(other, encoding="utf-8")
         result = fuzz("run", address, *arguments)
     assert result.exit_code == 1
     assert "1 failures, 0 known, 1 known that pass" in result.output
@@ -365,9 +366,9 @@ def test_wrong_use_is_told(arguments: list[str], says: str) -> None:
 
 
 def test_a_server_that_does_not_answer_is_told() -> None:
-    with by_hand("silent") as (address, server):
+    with by_hand("hangs up at once") as (address, server):
         server.connections = 1
-        mute = fuzz("run", address, "--timeout", "0.3")
+        mute = fuzz("run", address)
     assert mute.exit_code == 2, mute.output
     assert "a plain call is not answered" in mute.output
 

@@ -1,4 +1,5 @@
-"""The black box on servers written by hand: one that keeps the rules, and one for each check that does not."""
+"""The black box on servers written by hand: one that keeps the rules, and one for each check that does not. All of it
+in memory, and on virtual time."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import ByteStream, SocketAttribute
 
 from duplexcore.testing import raw
 from duplexcore.testing.blackbox import CHECKS, CONFORMANCE, Callee, CheckError, Limits, Log, conform, converse, survey
@@ -19,10 +20,18 @@ from duplexcore.testing.probe import Target
 from duplexcore.testing.raw import RawFrame
 from duplexcore.testing.sim.choosing import TapeChooser
 from duplexcore.testing.sim.policies import PrngChooser
+from tests.support.memory import Network, on_virtual_time
 
 pytestmark = pytest.mark.anyio
 
 GRACE = 0.4
+#: Faults by which it closes the connection, and at which frames.
+HANGS_UP = {"hangs up": raw.PING, "hangs up at once": raw.HEADERS}
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    return on_virtual_time(request.param)
 
 
 class Server:
@@ -39,7 +48,7 @@ class Server:
         #: Streams of calls to a method that it has not; their connections take turns.
         self.refused: set[int] = set()
 
-    async def __call__(self, stream: SocketStream) -> None:
+    async def __call__(self, stream: ByteStream) -> None:
         self.connections += 1
         self.refused.clear()
         fault = self.fault if self.connections > 1 and self.connections not in self.well else ""
@@ -48,6 +57,8 @@ class Server:
             await link.send(raw.settings({raw.MAX_STREAMS: 100}))
             while (one := await link.frame(10)) is not None:
                 self.fields |= set(one.fields or ())
+                if one.type == HANGS_UP.get(fault):
+                    break
                 if fault == "no PING ACK" and one.type == raw.SETTINGS and not one.flags & raw.ACK:
                     await link.send(raw.settings_ack())
                 if answer := self._answer(link, one, fault):
@@ -94,27 +105,33 @@ def single(error: BaseException) -> CheckError:
 
 
 @asynccontextmanager
-async def serving(server: Server) -> AsyncIterator[Target]:
+async def listening(server: Server) -> AsyncIterator[int]:
+    """Its port on 127.0.0.1: for those who come from elsewhere."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(partial(listener.serve, server))
-        port = listener.extra(SocketAttribute.local_port)
-        yield Target("127.0.0.1", port, method="/t.T/Unary", timeout=GRACE)
+        yield listener.extra(SocketAttribute.local_port)
         tasks.cancel_scope.cancel()
 
 
-async def run(server: Server, chooser: Any) -> Log:
+@asynccontextmanager
+async def serving(network: Network, server: Server) -> AsyncIterator[Target]:
+    async with network.serving(server) as port:
+        yield Target("127.0.0.1", port, method="/t.T/Unary", timeout=GRACE)
+
+
+async def run(network: Network, server: Server, chooser: Any) -> Log:
     log = Log()
-    async with serving(server) as target:
+    async with serving(network, server) as target:
         known = await survey(target, [Callee.of(target)])
         assert known.plain.usual == "OK"
         await converse(known, chooser, Limits(), log)
     return log
 
 
-async def test_a_server_that_keeps_the_rules_passes_in_any_order() -> None:
+async def test_a_server_that_keeps_the_rules_passes_in_any_order(network: Network) -> None:
     for seed in range(6):
-        log = await run(Server(), PrngChooser(seed))
+        log = await run(network, Server(), PrngChooser(seed))
         assert log.calls > 1
         assert "<-- PING ACK" in str(log)
 
@@ -130,21 +147,22 @@ async def test_a_server_that_keeps_the_rules_passes_in_any_order() -> None:
         ("GOAWAY", "B5"),
         ("no credit", "B6"),
         ("refuses", "B7"),
+        ("hangs up", "B5"),
     ],
 )
-async def test_each_check_finds_a_server_that_breaks_it(fault: str, number: str) -> None:
+async def test_each_check_finds_a_server_that_breaks_it(network: Network, fault: str, number: str) -> None:
     with pytest.raises((CheckError, BaseExceptionGroup)) as caught:
         # The first choice is the window of our streams, small for the server that minds none; the last, that many
         # calls are cancelled.
-        await run(Server(fault), TapeChooser([int(fault == "too much"), 0, 0, 0, 0, 1]))
+        await run(network, Server(fault), TapeChooser([int(fault == "too much"), 0, 0, 0, 0, 1]))
     error = single(caught.value)
     assert error.number == number, str(error)
     assert number in CHECKS
 
 
 @pytest.mark.parametrize("id_", CONFORMANCE)
-async def test_a_server_that_keeps_the_rules_conforms(id_: str) -> None:
-    async with serving(Server()) as target:
+async def test_a_server_that_keeps_the_rules_conforms(network: Network, id_: str) -> None:
+    async with serving(network, Server()) as target:
         known = await survey(target, [Callee.of(target)])
         log = Log()
         await conform(known, CONFORMANCE[id_], log)
@@ -165,34 +183,36 @@ async def test_a_server_that_keeps_the_rules_conforms(id_: str) -> None:
         ("a second reset", "C10", "B4"),
     ],
 )
-async def test_conformance_finds_a_server_that_breaks_a_rule(fault: str, id_: str, number: str) -> None:
+async def test_conformance_finds_a_server_that_breaks_a_rule(
+    network: Network, fault: str, id_: str, number: str
+) -> None:
     with pytest.raises((CheckError, BaseExceptionGroup)) as caught:
-        async with serving(Server(fault)) as target:
+        async with serving(network, Server(fault)) as target:
             await conform(await survey(target, [Callee.of(target)]), CONFORMANCE[id_], Log())
     assert single(caught.value).number == number
 
 
 @pytest.mark.parametrize("fault", ["", "two responses"])
-async def test_a_single_response_is_counted(fault: str) -> None:
+async def test_a_single_response_is_counted(network: Network, fault: str) -> None:
     """The server by hand sends none, or two."""
     server = Server(fault)
     server.connections = 1
     with pytest.raises((CheckError, BaseExceptionGroup)) as caught:
-        async with serving(server) as target:
+        async with serving(network, server) as target:
             callee = Callee(path="/t.T/Unary", many_requests=False, one_response=True, draw=lambda _: b"", usual="OK")
             await conform(Known(target=target, callees=(callee,), plain=callee), CONFORMANCE["C1"], Log())
     assert single(caught.value).number == "B8"
 
 
-async def test_a_goaway_that_rises_is_found() -> None:
+async def test_a_goaway_that_rises_is_found(network: Network) -> None:
     with pytest.raises((CheckError, BaseExceptionGroup)) as caught:
-        await run(Server("rising GOAWAY"), TapeChooser([]))
+        await run(network, Server("rising GOAWAY"), TapeChooser([]))
     assert single(caught.value).number == "B9"
 
 
-async def test_a_call_that_only_its_client_ends_is_cancelled_and_no_alarm() -> None:
+async def test_a_call_that_only_its_client_ends_is_cancelled_and_no_alarm(network: Network) -> None:
     """As those of a health watch: what other methods show is still checked."""
-    async with serving(Server("endless")) as target:
+    async with serving(network, Server("endless")) as target:
         callees = [
             Callee(path=path, many_requests=False, one_response=False, draw=lambda _: b"")
             for path in ("/t.T/Watch", "/t.T/U")
@@ -204,9 +224,9 @@ async def test_a_call_that_only_its_client_ends_is_cancelled_and_no_alarm() -> N
             await converse(known, PrngChooser(seed), Limits(), Log())
 
 
-async def test_a_server_that_does_not_answer_at_all_is_told() -> None:
+async def test_a_server_that_does_not_answer_at_all_is_told(network: Network) -> None:
     server = Server("silent")
     server.connections = 1
-    async with serving(server) as target:
+    async with serving(network, server) as target:
         with pytest.raises(ConnectionError, match="a plain call is not answered"):
             await survey(target, [Callee.of(target)])

@@ -196,7 +196,7 @@ async def test_a_server_without_reflection_and_one_that_is_not_there_are_told() 
         with pytest.raises(DescriptorError, match="does not offer reflection, neither v1 nor v1alpha"):
             await reflect(target)
     with pytest.raises(OSError, match=r"127\.0\.0\.1"):
-        await reflect(target, timeout=1)
+        await reflect(target, timeout=30)
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------

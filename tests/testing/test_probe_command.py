@@ -17,7 +17,7 @@ from duplexcore.cli.probe_app import probe
 from duplexcore.testing.probe import CASES
 from tests.cli.running import duplexcore, serving
 
-from .wrong_servers import answering, listening, silent
+from .wrong_servers import answering, closing, listening
 
 UNARY = "/duplexcore.demo.v1.Echo/Unary"
 
@@ -56,7 +56,7 @@ def test_our_server_passes_and_the_reports_are_written(tmp_path: Path, tls: bool
 
 def test_a_rule_that_is_broken_is_exit_1_and_told_with_its_source() -> None:
     with beside(answering(12)) as port:
-        done = asked(f"127.0.0.1:{port}", "--only", "MAL-1/uppercase", "--timeout", "1")
+        done = asked(f"127.0.0.1:{port}", "--only", "MAL-1/uppercase")
     assert done.exit_code == 1
     assert "fail  MAL-1/uppercase" in done.output
     assert "RFC 9113 section 8.2.1 (must)" in done.output
@@ -66,15 +66,15 @@ def test_a_rule_that_is_broken_is_exit_1_and_told_with_its_source() -> None:
 
 def test_advice_that_is_not_taken_is_exit_0() -> None:
     with beside(answering(12)) as port:
-        done = asked(f"127.0.0.1:{port}", "--only", "CONN-12/says-why", "--timeout", "1")
+        done = asked(f"127.0.0.1:{port}", "--only", "CONN-12/says-why", "--timeout", "2")
     assert done.exit_code == 0
     assert "fail  CONN-12/says-why" in done.output
 
 
 def test_nobody_there_and_no_answer_are_exit_2() -> None:
     refused = asked("127.0.0.1:1")
-    with beside(silent) as port:
-        mute = asked(f"127.0.0.1:{port}", "--timeout", "0.3")
+    with beside(closing) as port:
+        mute = asked(f"127.0.0.1:{port}")
     assert refused.exit_code == mute.exit_code == 2
     assert "nobody answers at 127.0.0.1:1" in refused.output
     assert "a good call" in mute.output
