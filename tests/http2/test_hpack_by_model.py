@@ -275,6 +275,7 @@ def test_blocks_are_those_of_an_encoder_without_memory(
             lists: list[Any] = [[(b"once", b"%d" % number)] for number in range(what)]
         elif step == "table":
             lists = [[(b"t%d" % number, b"")] for number in range(what) for _ in range(3)]
+            lists += lists[::3]  # once more, from the far end of the table
         else:
             lists = [kept[what]] if step == "always" else [what]
         for fields in lists:

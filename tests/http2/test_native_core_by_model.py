@@ -214,7 +214,7 @@ SETTINGS = st.lists(
     st.tuples(
         st.one_of(st.integers(0, 9), st.just(2**16 - 1)),
         st.one_of(
-            st.sampled_from((0, 1, 2, 16_383, 16_384, 2**24 - 1, 2**24, MOST, MOST + 1, 2**32 - 1)),
+            st.sampled_from((0, 1, 2, 16_383, 16_384, 2**24 - 1, 2**24, 2**24 + 1, MOST, MOST + 1, 2**32 - 1)),
             st.integers(0, 2**32 - 1),
             st.integers(16_384, 70_000),
         ),
