@@ -51,7 +51,7 @@ class Zlib:
     def decompress(self, data: bytes, limit: int) -> bytes:
         parts: list[bytes] = []
         left = limit + 1
-        while left > 0:
+        while True:
             unpacker = zlib.decompressobj(wbits=self._window_bits)
             try:
                 parts.append(unpacker.decompress(data, left))
@@ -59,7 +59,7 @@ class Zlib:
                 raise CompressionError(str(error)) from None
             left -= len(parts[-1])
             if left <= 0:
-                break
+                raise OversizedMessageError(f"unpacked, a message is above the limit of {limit} bytes")
             if not unpacker.eof:
                 raise CompressionError("the data is cut off")
             data = unpacker.unused_data
@@ -67,7 +67,6 @@ class Zlib:
                 return b"".join(parts)
             if self.name != "gzip":
                 raise CompressionError("something follows the data")
-        raise OversizedMessageError(f"unpacked, a message is above the limit of {limit} bytes")
 
 
 class Zstd:

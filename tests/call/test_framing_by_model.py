@@ -23,7 +23,10 @@ def wires(draw: st.DrawFn) -> bytes:
     """Messages back to back, some with flags that are wrong or bodies that can not be unpacked; the last may be cut."""
     parts = []
     for _ in range(draw(st.integers(0, 6))):
-        body, flags = draw(BODIES), draw(st.sampled_from((0, 0, 0, 1, 1, 2, 128)))
+        body, flags = draw(BODIES), draw(st.sampled_from((0, 0, 0, 1, 1, 1, 2, 128)))
+        if not draw(st.integers(0, 5)):
+            parts.append(bytes((flags & 1, 0, 0, 0, 0)))  # empty, and perhaps marked as compressed
+            continue
         if flags == 1 and draw(st.integers(0, 4)):
             body = zlib.compress(body)
         parts.append(bytes((flags,)) + len(body).to_bytes(4, "big") + body)

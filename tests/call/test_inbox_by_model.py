@@ -82,7 +82,7 @@ def test_what_comes_is_taken_in_order_and_credited(random: Random, large: bool) 
         ends.append(len(wire))
         sizes.append((len(framed), len(body), packed))
         due.append((body, packed))
-    at, taken, reader, early, rest = 0, 0, "unasked", 0, 0
+    at, taken, reader, early, rest, missing = 0, 0, "unasked", 0, 0, 0
     if random.random() < 0.5:
         assert inbox.put(InitialMetadata(EMPTY)) is True
         reader, early = "told", 1
@@ -91,13 +91,20 @@ def test_what_comes_is_taken_in_order_and_credited(random: Random, large: bool) 
         come = sum(end <= at for end in ends)
         if at < len(wire) and random.random() < 0.5:
             nearest = min(end for end in ends if end > at)
+            quiet, credited = inbox.joinable, lane.advanced
             step = random.choice((1, 4, 5, 6, 300, 5_000, nearest - at, nearest - at, AHEAD // 2, AHEAD))
+            if quiet > 1 and random.random() < 0.4:
+                step = quiet - random.randint(0, 1)
             before, at = at, min(len(wire), at + step)
             more = sum(end <= at for end in ends) > come
             partial = at not in (0, *ends)
             told = reader != "told" and (more or (reader == "unasked" and partial))
             assert inbox.receive(wire[before:at]) is told
             reader = "told" if told else reader
+            if 0 < at - before < quiet:  # it was only kept
+                assert lane.advanced == credited
+            elif reader == "waits" and at - before == quiet < missing:
+                assert lane.advanced > credited
         elif one_by_one and random.random() < 0.5:
             event = inbox.next_event()
             if metadata:
@@ -214,3 +221,22 @@ def test_items_hold_the_messages(random: Random) -> None:
     )
     assert sizes == len(wire)
     assert [*payloads(items)] == [body for _, body, _ in messages]
+
+
+@given(SEEDS, st.booleans())
+@settings(max_examples=60, database=None)
+def test_nothing_is_heard_behind_what_is_wrong(random: Random, single: bool) -> None:
+    lane: Any = Lane()
+    inbox = Inbox(lane, ClientConfig())
+    if single:
+        inbox.expect_one(SECOND)
+    bodies = [bytes(random.choice((0, 1, 2_000))) for _ in range(random.randint(0, 1 if single else 3))]
+    inbox.receive(b"".join(map(frame_message, bodies)) + bytes((random.choice((1, 2, 255)), 0, 0, 0, 1, 0)))
+    assert inbox.fault is not None
+    fault = inbox.fault
+    for _ in range(2):
+        inbox.receive(frame_message(bytes(random.choice((0, 1, 2_000)))))
+    assert inbox.fault is fault
+    for body in () if single else bodies:
+        assert inbox.take_message() == body
+    assert inbox.take_message() is None

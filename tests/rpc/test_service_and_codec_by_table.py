@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from google.protobuf.wrappers_pb2 import BoolValue, Int32Value, StringValue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,3 +102,19 @@ def test_bytes_are_bytes(data: bytes, kind: Any, other: Any) -> None:
         codec.encode(other)
     with pytest.raises(TypeError, match="neither bytes, nor a protobuf message class, nor a codec"):
         codec_for(other)
+
+
+@given(st.text(max_size=5), st.sampled_from((StringValue, Int32Value)), st.sampled_from((b"", 3, None)))
+@settings(max_examples=20, database=None)
+def test_messages_are_of_their_class(text: str, cls: Any, other: Any) -> None:
+    codec: Any = codec_for(cls)
+    message = cls(value=text) if cls is StringValue else cls(value=len(text))
+    assert codec.decode(codec.encode(message)) == message
+    assert codec.encode(message) == message.SerializeToString()
+    assert type(codec.decode(b"")) is codec.message_class is cls
+    assert (codec.content_subtype, codec_for(codec)) == ("", codec)
+    assert codec == codec_for(cls) != codec_for(BoolValue)
+    assert hash(codec) == hash(codec_for(cls))
+    for wrong in (other, BoolValue()):
+        with pytest.raises(TypeError, match=f"this method's messages are {cls.__name__}"):
+            codec.encode(wrong)
