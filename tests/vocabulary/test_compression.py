@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import re
 import tracemalloc
 import zlib
 
 import backports.zstd
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duplexcore import ClientConfig, compression_named, register_compression
@@ -92,3 +93,34 @@ def test_codings_are_known_by_name_and_others_can_be_registered() -> None:
         ClientConfig(compression="zstd")
     for coding in CODINGS:
         assert pickle.loads(pickle.dumps(coding)).name == coding.name
+
+
+@given(st.one_of(st.text("az0Z9-_ \u00e9\u00b2\n", max_size=4), st.sampled_from(("identity", "identity2", "-", "z-9"))))
+@settings(max_examples=100, database=None)
+def test_names_of_codings_are_words_in_small_letters(name: str) -> None:
+    class Named:
+        def __init__(self) -> None:
+            self.name = name
+
+        def compress(self, data: bytes) -> bytes:
+            return data
+
+        def decompress(self, data: bytes, limit: int) -> bytes:
+            return data
+
+    coding = Named()
+    if re.fullmatch("[a-z0-9-]*[a-z0-9][a-z0-9-]*", name) and name != "identity":
+        register_compression(coding)
+        assert compression_named(name) is coding
+        assert ClientConfig(compressions=(name,)).compressions == (name,)
+    else:
+        with pytest.raises(ValueError, match="can not name a coding"):
+            register_compression(coding)
+
+
+@given(st.text("abyz{", min_size=1, max_size=6))
+@settings(max_examples=50, database=None)
+def test_who_asks_for_what_is_not_there_is_told_what_to_do(name: str) -> None:
+    name += "."  # a name that nothing can have
+    with pytest.raises(ValueError, match=r"no coding .* is known here \(.*deflate.*gzip.*\): see register_compression"):
+        compression_named(name)

@@ -1,5 +1,6 @@
 """Digests of states: equal for equal states, in any process."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from duplexcore import ClientConfig, ClientConnection, Metadata, ServerConfig, ServerConnection, Status, StatusCode
 from duplexcore.config import Http2
@@ -96,6 +99,36 @@ def test_equal_states_have_equal_digests(one: Any, other: Any) -> None:
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_different_states_have_different_digests(one: Any, other: Any) -> None:
     assert fingerprint(one) != fingerprint(other)
+
+
+PARTS = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-2, 2),
+        st.sampled_from((b"", b"a", b"aa", b"1:a", "", "a", "a;", "b'a'", 0.0, 1.0)),
+        st.sampled_from((StatusCode.OK, StatusCode.UNKNOWN, range(1), range(1, 2))),
+    ),
+    lambda parts: st.one_of(
+        st.lists(parts, max_size=3),
+        st.lists(parts, max_size=3).map(tuple),
+        st.dictionaries(st.sampled_from("ab"), parts, max_size=2),
+        st.builds(Slotted, parts, parts),
+    ),
+    max_leaves=5,
+)
+
+
+@given(PARTS, PARTS)
+@example([], [b""])
+@example([b"a"], [b"", "a"])
+@example([b"bytes:"], [b"", b""])
+@settings(max_examples=200, database=None)
+def test_digests_are_equal_for_equal_states_alone(one: Any, other: Any) -> None:
+    assert (fingerprint(one) == fingerprint(other)) is (repr(one) == repr(other))
+    assert fingerprint(one) == fingerprint(copy.deepcopy(one))
+    assert fingerprint([one, other]) != fingerprint([[one, other]]) != fingerprint(([one], [other]))
+    assert (fingerprint([one, other]) == fingerprint([other, one])) is (repr(one) == repr(other))
 
 
 def test_one_object_twice_is_told_from_two_equal_ones() -> None:
