@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from duplexcore import CallRefused, ClientConfig, Limit, Message
+from duplexcore.config import AbuseLimits
 from duplexcore.connection.events import CallStarted
 from duplexcore.testing import raw
 from tests.support.bench import ClientBench, ServerBench, heard, patient
@@ -222,3 +223,42 @@ def test_who_is_refused_is_told_with_its_method(
             assert isinstance(event, CallRefused)
             assert (event.method, event.limit) == ("/test.Echo/Chat", Limit.MAX_CONCURRENT_CALLS)
             assert [frame.code for frame in frames] == [REFUSED_STREAM]
+
+
+@pytest.mark.req("CONN-3", "MAL-3")
+@given(st.integers(0, 10), st.sampled_from((0, 1, 4, 5)), st.booleans(), HTTP2)
+@settings(max_examples=60, database=None)
+def test_the_first_frame_is_a_settings_frame(type_: int, flags: int, client: bool, http2: Any) -> None:
+    """And no acknowledgement: who begins otherwise is told by GOAWAY."""
+    bench: ClientBench | ServerBench
+    if client:
+        bench = ClientBench(ClientConfig(http2=http2), greet=False)
+    else:
+        bench = ServerBench(patient(http2=http2), greet=False)
+        bench.give(raw.PREFACE)
+    bench.give(raw.frame(type_, flags, 0 if type_ == raw.SETTINGS else 1, b""))
+    closed = bench.closed()
+    if type_ == raw.SETTINGS and not flags & raw.ACK:
+        assert closed is None
+        assert [frame.brief for frame in bench.pull()] == ["SETTINGS ACK"]
+    else:
+        assert closed is not None
+        assert closed.code == PROTOCOL_ERROR
+        assert [frame.type for frame in bench.pull()] == [raw.GOAWAY]
+
+
+@pytest.mark.req("SEC-5")
+@given(st.integers(1, 3), st.lists(st.integers(0, 5), min_size=1, max_size=4), HTTP2)
+@settings(max_examples=60, database=None)
+def test_a_header_block_is_in_so_many_frames_at_most(most: int, counts: list[int], http2: Any) -> None:
+    limits = AbuseLimits(continuation_frames=most)
+    bench = server(http2, abuse=limits, hard_header_list_size=16_384)
+    for number, count in enumerate(counts):
+        bench.give(bench.peer.request(2 * number + 1, cuts=range(1, count + 1)))
+        closed = bench.closed()
+        if count > most:
+            assert closed is not None
+            assert (closed.code, closed.limit) == (11, Limit.CONTINUATION_FRAMES)
+            return
+        assert closed is None
+        assert bench.engine.open_calls == number + 1

@@ -99,8 +99,13 @@ ACTS: tuple[str, ...] = (
 )
 
 
+SOME_ACTS = st.lists(st.sampled_from(ACTS), min_size=1, max_size=4, unique=True) | st.just(list(ACTS))
+
+
 @given(
-    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(ACTS), st.integers(1, 4)), max_size=60),
+    SOME_ACTS.flatmap(
+        lambda acts: st.lists(st.tuples(st.integers(0, 3), st.sampled_from(acts), st.integers(1, 4)), max_size=60)
+    ),
     st.tuples(*[SMALL] * 8),
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
 )
