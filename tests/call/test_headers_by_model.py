@@ -251,6 +251,7 @@ VALUES: tuple[bytes, ...] = (
     b"20x",
     b"trailers",
     b"gzip",
+    b"zstd",
     b"a\nb",
     b"a\0",
     b"\r",

@@ -111,7 +111,7 @@ def shown(bench: ServerBench) -> list[str]:
     st.lists(st.one_of(PEER, PEER, OWN, OWN), max_size=7),
     st.sampled_from(("native", "h2")),
 )
-@settings(max_examples=200, database=None)
+@settings(max_examples=120, database=None)
 def test_a_call_goes_as_the_rules_say(single: bool, at_once: bool, te: bool, steps: list[Any], http2: Any) -> None:
     bench, model = ServerBench(patient(http2=http2)), Model(single)
     fields = [one for one in raw.request_fields() if te or one[0] != "te"]

@@ -43,7 +43,7 @@ HTTP2: st.SearchStrategy[Any] = st.sampled_from(("native", "h2"))
     ),
     HTTP2,
 )
-@settings(max_examples=120, database=None)
+@settings(max_examples=80, database=None)
 def test_calls_wait_for_streams_and_it_is_told_when_none_would(
     limit: int, most: int, steps: list[tuple[str, int]], http2: Any
 ) -> None:
@@ -97,7 +97,7 @@ def test_calls_wait_for_streams_and_it_is_told_when_none_would(
     HTTP2,
 )
 @pytest.mark.req("RETRY-3", "RETRY-4", "STAT-15")
-@settings(max_examples=120, database=None)
+@settings(max_examples=80, database=None)
 def test_what_no_server_has_taken_is_said_again(
     per_call: int, together: int, said: list[list[int]], half_closes: bool, single: bool, how: str, http2: Any
 ) -> None:

@@ -24,7 +24,7 @@ MOST = 2**31 - 1
     st.lists(st.tuples(st.integers(0, 4), st.sampled_from(("open", "end", "reset", "none"))), max_size=12),
     HTTP2,
 )
-@settings(max_examples=120, database=None)
+@settings(max_examples=80, database=None)
 def test_it_leaves_after_a_time_without_calls(
     idle: float, unused: float, steps: list[tuple[int, str]], http2: Any
 ) -> None:
@@ -70,7 +70,7 @@ STEPS = st.lists(
 @given(STEPS, HTTP2)
 @example([("open", 0), ("peer leaves", 0), ("end", 0)], "native")
 @example([("peer leaves", 0)], "h2")
-@settings(max_examples=200, database=None)
+@settings(max_examples=80, database=None)
 def test_it_leaves_when_all_is_done(steps: list[tuple[str, int]], http2: Any) -> None:
     bench = ServerBench(patient(http2=http2, drain_ping_timeout=4.0))
     calls: dict[int, Any] = {}

@@ -34,7 +34,7 @@ def server(http2: Any, **more: Any) -> ServerBench:
     ),
     HTTP2,
 )
-@settings(max_examples=120, database=None)
+@settings(max_examples=80, database=None)
 def test_credit_is_added_up_to_the_most_that_a_window_can_be(credits: list[tuple[int, int]], http2: Any) -> None:
     bench = server(http2)
     calls = {stream: bench.call(stream) for stream in (1, 3)}
@@ -73,7 +73,7 @@ def test_credit_is_added_up_to_the_most_that_a_window_can_be(credits: list[tuple
     st.sampled_from((None, 0, 7)),
     HTTP2,
 )
-@settings(max_examples=120, database=None)
+@settings(max_examples=80, database=None)
 def test_a_length_that_is_announced_is_kept(
     length: int | None, messages: list[bytes], ends: str, pad: int | None, http2: Any
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_length_that_is_announced_is_kept(
     HTTP2,
 )
 @example([(3, "o"), (1, "o")], "reads", "native")
-@settings(max_examples=200, database=None)
+@settings(max_examples=80, database=None)
 def test_frames_are_for_streams_that_are_there(steps: list[tuple[int, str]], writes: str, http2: Any) -> None:
     """o: a request, d: DATA, e: DATA that ends, w: WINDOW_UPDATE, r: RST_STREAM; nothing is answered."""
     bench = server(http2)
@@ -262,3 +262,90 @@ def test_a_header_block_is_in_so_many_frames_at_most(most: int, counts: list[int
             return
         assert closed is None
         assert bench.engine.open_calls == number + 1
+
+
+@pytest.mark.req("FLOW-8", "FLOW-9", "FLOW-10")
+@given(
+    st.booleans(),
+    st.integers(0, 9),
+    st.lists(st.lists(st.sampled_from((0, 1, 2, 11, 200)), max_size=3), min_size=1, max_size=3),
+    st.lists(st.tuples(st.sampled_from((0, 1, 2, 3)), st.sampled_from((1, 1, 2, 4, 7, 30, 300))), max_size=12),
+    st.sampled_from((1, 64 * 1024)),
+    HTTP2,
+)
+@settings(max_examples=80, database=None)
+def test_every_byte_of_a_window_is_used_and_no_more(
+    client: bool, initial: int, said: list[list[int]], grants: list[tuple[int, int]], most: int, http2: Any
+) -> None:
+    """Of windows of single bytes, too; 3 is for all streams together, by SETTINGS."""
+    settings_ = {raw.INITIAL_WINDOW: initial}
+    bench: ClientBench | ServerBench
+    if client:
+        bench = ClientBench(ClientConfig(http2=http2), settings=settings_)
+    else:
+        bench = ServerBench(patient(http2=http2), settings=settings_)
+    calls: list[Any] = [bench.call(2 * number + 1) for number in range(len(said))]
+    for call, sizes in zip(calls, said, strict=True):
+        for size in sizes:
+            call.send_message(bytes((size,)) * size)
+        call.half_close() if client else call.finish()
+    wires = [b"".join(raw.message(bytes((size,)) * size) for size in sizes) for sizes in said]
+    sent, ended, windows = [b""] * len(said), [False] * len(said), [initial] * len(said)
+    for which, increment in [(-1, 0), *grants]:
+        if which == 3:
+            initial += increment
+            windows = [window + increment for window in windows]
+            bench.give(raw.settings({raw.INITIAL_WINDOW: initial}))
+        elif 0 <= which < len(said):
+            windows[which] += increment
+            bench.give(raw.window_update(2 * which + 1, increment))
+        for frame in bench.pull(most):
+            number = frame.stream // 2
+            if frame.type == raw.DATA:
+                sent[number] += frame.payload
+            ended[number] = ended[number] or frame.end
+        for number, wire in enumerate(wires):
+            assert sent[number] == wire[: max(0, windows[number])]
+            assert ended[number] is (len(sent[number]) == len(wire))
+
+
+@pytest.mark.req("SEC-7")
+@given(
+    st.integers(1, 3),
+    st.integers(2, 6),
+    st.lists(
+        st.tuples(st.sampled_from((1, 1, 3, 5)), st.sampled_from(("empty", "empty", "full", "reset"))), max_size=14
+    ),
+    HTTP2,
+)
+@settings(max_examples=80, database=None)
+def test_frames_without_anything_in_them_are_counted(
+    row: int, total: int, steps: list[tuple[int, str]], http2: Any
+) -> None:
+    """In a row of a stream, and in all without progress; those of streams that are over, too."""
+    limits = AbuseLimits(empty_data_in_a_row=row, empty_data_on_connection=total)
+    bench = server(http2, abuse=limits)
+    for stream in (1, 3, 5):
+        bench.call(stream)
+    rows: dict[int, int] = {1: 0, 3: 0, 5: 0}
+    empty, over = 0, set[int]()
+    for stream, what in steps:
+        if what == "reset":
+            if stream not in over:
+                bench.give(raw.rst(stream))
+            over.add(stream)
+            continue
+        bench.give(raw.data(stream, raw.message() if what == "full" else b""))
+        if what == "full":
+            rows[stream] = empty = 0
+            continue
+        empty += 1
+        rows[stream] += stream not in over
+        closed, broken = bench.closed(), None
+        if rows[stream] > row and stream not in over:
+            broken = Limit.EMPTY_DATA_IN_A_ROW
+        elif empty > total:
+            broken = Limit.EMPTY_DATA_ON_CONNECTION
+        assert (closed.limit if closed else None) is broken
+        if broken is not None:
+            return

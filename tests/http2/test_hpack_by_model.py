@@ -7,6 +7,8 @@ from typing import Any
 
 import hpack
 import pytest
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from hpack.table import HeaderTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +42,15 @@ def text(value: bytes) -> bytes:
     return integer(len(value), 7, 0) + value
 
 
+HUFFMAN = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)
+
+
+def huffman(value: bytes) -> bytes:
+    """As most peers write it (RFC 7541, 5.2)."""
+    coded = HUFFMAN.encode(value)
+    return integer(len(coded), 7, 0x80) + coded
+
+
 # -- what comes --------------------------------------------------------------------------------------------------------
 
 
@@ -56,12 +67,13 @@ def representations(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> tuple[by
     if kind == "index":
         return integer(index, 7, 0x80), 0 < index < 255, True
     bits, head = {"plain": (4, 0), "never": (4, 0x10), "insert": (6, 0x40)}[kind]
-    value = draw(st.sampled_from(VALUES))
-    simple = kind != "insert" and len(value) < 127
+    write: Callable[[bytes], bytes] = draw(st.sampled_from((text, text, huffman)))
+    value = write(draw(st.sampled_from(VALUES)))
+    simple = kind != "insert" and value[0] & 0x7F < 0x7F
     if index and draw(st.integers(0, 3)):
-        return integer(index, bits, head) + text(value), simple and index < 15 + 128, False
-    name = draw(st.sampled_from(NAMES))
-    return bytes((head,)) + text(name) + text(value), simple and len(name) < 127, False
+        return integer(index, bits, head) + value, simple and index < 15 + 128, False
+    name = write(draw(st.sampled_from(NAMES)))
+    return bytes((head,)) + name + value, simple and name[0] & 0x7F < 0x7F, False
 
 
 @st.composite
