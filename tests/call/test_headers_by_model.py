@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from duplexcore import ClientConfig, ServerConfig, StatusCode
@@ -274,6 +274,8 @@ REQUIRED = {kind: {name for name, _ in head} for kind, head in HEADS.items()}
     st.booleans(),
     st.sampled_from((b"200", b"100", b"103", b"199", b"99", b"1000", b"20x")),
 )
+@example(Kind.REQUEST, True, 3, [(b"content-length", b"9" * 18)], False, b"200")
+@example(Kind.TRAILERS, True, 0, [(b"te", b"zstd")], True, b"200")
 @settings(max_examples=400, database=None)
 def test_a_header_list_is_well_formed_or_not(
     kind: Kind, whole: bool, at: int, more: list[Field], end: bool, code: bytes

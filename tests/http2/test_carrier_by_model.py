@@ -349,3 +349,41 @@ def test_frames_without_anything_in_them_are_counted(
         assert (closed.limit if closed else None) is broken
         if broken is not None:
             return
+
+
+@pytest.mark.req("SEC-4")
+@given(
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.lists(st.sampled_from(("open", "open", "refused", "ping", "broken", "write", "write")), max_size=14),
+    HTTP2,
+)
+@settings(max_examples=80, database=None)
+def test_a_peer_that_makes_us_answer_is_read_as_long_as_it_reads(
+    stop: int, more: int, steps: list[str], http2: Any
+) -> None:
+    """Acks, refusals and resets that wait to be written count, calls that are served do not."""
+    limits = AbuseLimits(control_frames_stop_reading=stop, control_frames_close=stop + more)
+    bench = server(http2, abuse=limits)
+    streams, healthy, waiting = iter(range(1, 99, 2)), list[int](), 0
+    for step in steps:
+        if step == "open":
+            healthy.append(next(streams))
+            bench.give(bench.peer.request(healthy[-1]))
+        elif step == "refused":
+            bench.give(bench.peer.headers(next(streams), [*raw.request_fields()[:-1], ("content-type", "text/html")]))
+            waiting += 1
+        elif step == "ping":
+            bench.give(raw.ping())
+            waiting += 1
+        elif step == "broken" and healthy:
+            bench.give(raw.window_update(healthy.pop(), 0))
+            waiting += 1
+        elif step == "write":
+            bench.pull()
+            waiting = 0
+        closed = bench.closed()
+        assert (closed.limit if closed else None) is (Limit.CONTROL_FRAMES_CLOSE if waiting >= stop + more else None)
+        if closed is not None:
+            return
+        assert bench.engine.wants_read is (waiting < stop)
