@@ -7,8 +7,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from duplexcore.testing.sim.between import ANSWER_WAYS, CREDIT_WAYS, PADDED_DATA_WAYS, Way
-from duplexcore.testing.sim.choosing import Chooser
+from duplexcore.testing.sim.between import (
+    ANSWER_WAYS,
+    CREDIT_WAYS,
+    DATA_WAYS,
+    JOINS,
+    OF_REQUESTS,
+    TRAILER,
+    WITH_PADDING,
+    Between,
+    Way,
+)
+from duplexcore.testing.sim.choosing import Chooser, TapeChooser
 from duplexcore.testing.sim.features import FEATURES
 from duplexcore.testing.sim.policies import PrngChooser
 from duplexcore.testing.sim.properties.base import PropertyError
@@ -72,7 +82,7 @@ def test_no_property_is_broken(name: str) -> None:
     ("ways", "frame"),
     [
         (ANSWER_WAYS, Frame(1, 0x5, 3, bytes(range(20)))),
-        (PADDED_DATA_WAYS, Frame(0, 0x1, 3, bytes(range(20)))),
+        (DATA_WAYS | WITH_PADDING | OF_REQUESTS, Frame(0, 0x1, 3, bytes(range(20)))),
         (CREDIT_WAYS, Frame(8, 0, 3, (5).to_bytes(4, "big"))),
     ],
     ids=["headers", "DATA", "credit"],
@@ -85,10 +95,23 @@ def test_other_frames_say_the_same(ways: dict[str, Way], frame: Frame) -> None:
         if frame.type == 8:
             assert sum(int.from_bytes(one.payload, "big") for one in pieces) == 5, name
             continue
-        assert b"".join(map(body_of, pieces)) == frame.payload, name
+        assert b"".join(body_of(one) for one in pieces if one.payload != TRAILER) == frame.payload, name
         ends = [one.flags & 0x1 for one in pieces if one.type != 9]
         assert ends[-1] == 1, name
         assert not any(ends[:-1]), name
+
+
+@pytest.mark.req("HDR-16", "FRM-10")
+def test_the_end_of_a_stream_goes_on_the_frame_before_it() -> None:
+    """Where that is the next of its stream, and says nothing else."""
+    headers, other, last = Frame(1, 0x4, 1, b"\x83"), Frame(0, 0, 3, b"x"), Frame(0, 0x1, 1, b"")
+    for tape, expected in (
+        ([JOINS.index("joined")], [headers._replace(flags=0x5), other]),
+        ([JOINS.index("apart")], [headers, other, last]),
+    ):
+        assert Between(TapeChooser(tape), answers=False, pads=False)([headers, other, last]) == expected
+    full = last._replace(payload=b"x")
+    assert Between(TapeChooser([1]), answers=False, pads=False)([headers, full])[-1] == full
 
 
 def test_what_comes_in_other_frames_is_drawn_in_every_way() -> None:
@@ -98,7 +121,13 @@ def test_what_comes_in_other_frames_is_drawn_in_every_way() -> None:
         noting = Noting(PrngChooser(seed))
         target(noting)
         drawn += noting.drawn
-    assert {name for kind, name in drawn if kind == "between"} == {*ANSWER_WAYS, *PADDED_DATA_WAYS, *CREDIT_WAYS}
+    assert {name for kind, name in drawn if kind == "between"} == {
+        *ANSWER_WAYS,
+        *DATA_WAYS,
+        *WITH_PADDING,
+        *OF_REQUESTS,
+        *CREDIT_WAYS,
+    }
 
 
 def test_a_limit_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from .choosing import Chooser
@@ -10,8 +10,8 @@ from .wires import PADDED, PRIORITY, Frame
 
 __all__ = ["Between"]
 
-HEADERS, PRIORITY_FRAME, CONTINUATION, UNKNOWN = 1, 2, 9, 0xBA
-END_HEADERS = 0x4
+DATA, HEADERS, PRIORITY_FRAME, CONTINUATION, UNKNOWN = 0, 1, 2, 9, 0xBA
+ES, END_HEADERS = 0x1, 0x4
 #: Bytes of padding.
 PADDING: Final = 7
 #: What any side takes of a frame: bytes.
@@ -20,6 +20,10 @@ LONGEST: Final = 16_384
 WEIGHT: Final = bytes((0, 0, 0, 0, 15))
 #: ``:status`` 103, by which no table changes.
 INTERIM: Final = b"\x08\x03103"
+#: ``trailer: 1``, by which none changes either.
+TRAILER: Final = b"\x00\x07trailer\x011"
+#: Whether the end of a stream, alone in a frame of its own, goes on the frame before it.
+JOINS: Final = ("apart", "joined")
 
 Way = Callable[[Frame], Sequence[Frame]]
 
@@ -94,6 +98,13 @@ def _before_nothing(frame: Frame) -> Sequence[Frame]:
     return (frame._replace(flags=0), frame._replace(payload=b""))
 
 
+def _before_trailers(frame: Frame) -> Sequence[Frame]:
+    """The fields are nobody's business (HDR-16): they end the stream, as DATA would have."""
+    if not frame.flags & ES:
+        return (frame,)
+    return (frame._replace(flags=frame.flags & ~ES), Frame(HEADERS, ES | END_HEADERS, frame.stream, TRAILER))
+
+
 def _credit_in_two(frame: Frame) -> Sequence[Frame]:
     credit = int.from_bytes(frame.payload, "big")
     if credit < 2:
@@ -119,12 +130,13 @@ DATA_WAYS: Final[dict[str, Way]] = {
     "before nothing": _before_nothing,
     "behind another": _behind_another,
 }
-PADDED_DATA_WAYS: Final[dict[str, Way]] = DATA_WAYS | {"padded": _padded}
+WITH_PADDING: Final[dict[str, Way]] = {"padded": _padded}
+OF_REQUESTS: Final[dict[str, Way]] = {"before trailers": _before_trailers}
 CREDIT_WAYS: Final[dict[str, Way]] = {"as it is": _as_it_is, "in two": _credit_in_two}
 
 
 class Between:
-    """Says by choice in which frames each frame of one direction goes on: what RFC 9113 allows, and nothing else.
+    """Says by choice in which frames those of one direction go on: what RFC 9113 allows, and nothing else.
 
     ``answers``: the direction is the server's. ``pads``: DATA may be padded, which takes credit that its sender does
     not know of: only where it never comes near the end of a window.
@@ -136,14 +148,33 @@ class Between:
         self._chooser = chooser
         self._answers = answers
         self._answered: set[int] = set()
-        self._data = PADDED_DATA_WAYS if pads else DATA_WAYS
+        self._data = DATA_WAYS | (WITH_PADDING if pads else {}) | ({} if answers else OF_REQUESTS)
 
-    def __call__(self, frame: Frame) -> Sequence[Frame]:
-        ways = self._ways(frame)
-        if ways is None:
-            return (frame,)
-        names = tuple(ways)
-        return ways[names[self._chooser.choose(len(names), "between", names)]](frame)
+    def __call__(self, frames: Iterable[Frame]) -> Sequence[Frame]:
+        """Frames of one write, as they go on."""
+        passed: list[Frame] = []
+        for frame in self._with_ends(list(frames)):
+            ways = self._ways(frame)
+            if ways is None:
+                passed.append(frame)
+                continue
+            names = tuple(ways)
+            passed += ways[names[self._chooser.choose(len(names), "between", names)]](frame)
+        return passed
+
+    def _with_ends(self, frames: list[Frame]) -> Iterator[Frame]:
+        """The frames; by choice with the end of their stream, where that comes next and has nothing else to say."""
+        ended: set[int] = set()
+        for at, frame in enumerate(frames):
+            if frame.type == DATA and frame.stream in ended:
+                continue
+            if _may_end(frame):
+                then = next((later for later in frames[at + 1 :] if later.stream == frame.stream), None)
+                if then and _only_ends(then) and self._chooser.choose(len(JOINS), "end of stream", JOINS):
+                    ended.add(frame.stream)
+                    yield frame._replace(flags=frame.flags | ES)
+                    continue
+            yield frame
 
     def _begins(self, frame: Frame) -> bool:
         """Whether an answer begins: not the first, whose block may have to begin with the size of a table."""
@@ -162,3 +193,11 @@ class Between:
                 return CREDIT_WAYS
             case _:
                 return None
+
+
+def _may_end(frame: Frame) -> bool:
+    return not frame.flags & ES and (frame.type == DATA or (frame.type == HEADERS and bool(frame.flags & END_HEADERS)))
+
+
+def _only_ends(frame: Frame) -> bool:
+    return frame.type == DATA and bool(frame.flags & ES) and not frame.payload

@@ -12,6 +12,7 @@ from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message, Origin, 
 from duplexcore.connection import TimerKind
 
 from .apps import App
+from .between import TRAILER
 from .sides import Side
 from .watching import Watcher
 from .wires import PADDED, Frame, body_of
@@ -88,6 +89,8 @@ MARKS: Final = (
     # What some runs have switched on
     "a header block goes on in continuations",
     "a frame is padded",
+    "end of stream on a request's headers",
+    "a request has trailers",
     "a message above the limit",
     "a message came packed",
     "the server answers a call by itself",
@@ -209,6 +212,9 @@ class Marks(Watcher):
     def on_framed(self, side: Side, frame: Frame) -> None:
         self.mark("a frame is padded", frame.type in (DATA, HEADERS) and frame.flags & PADDED)
         self.mark("a header block goes on in continuations", frame.type == CONTINUATION)
+        if frame.type == HEADERS and frame.flags & ES and side is self.sim.client:
+            trailers = frame.payload == TRAILER
+            self.mark("a request has trailers" if trailers else "end of stream on a request's headers")
         if frame.type == DATA:
             body = body_of(frame)
             self._framed[side][frame.stream] += len(body)

@@ -35,7 +35,14 @@ ACTORS: Final = {
     "shuts": "leaver",
 }
 #: What a run that goes for an order is about: all that may meet, and messages that windows cut.
-RARE: Final = {"endings": "all", "leaves": "yes", "windows": (100, None), "size": 200, "server": "answers"}
+RARE: Final = {
+    "endings": "all",
+    "leaves": "yes",
+    "windows": (100, None),
+    "size": 200,
+    "server": "answers",
+    "change back": "soon",
+}
 _APP = re.compile(r"([cs])\d+ (.*)")
 
 
@@ -100,6 +107,8 @@ class Orders:
         self._wanted = wanted or set()
         aims = sorted(self._wanted)
         self._aim: Sequence[str] = aims[inner.choose(len(aims), "order", aims) if len(aims) > 1 else 0] if aims else ()
+        waits = aims and inner.choose(2, "waits", ("yes", "no")) == 0
+        self._late = frozenset(self._aim if waits else ())
         self.seen: Counter[Race] = Counter()
 
     def choose(self, n: int, kind: str, labels: Sequence[object]) -> int:
@@ -117,7 +126,7 @@ class Orders:
         for index in range(len(names)) if self._wanted else ():
             if self._wanted & _orders(names, index):
                 return index
-        free = [index for index, name in enumerate(names) if name not in self._aim] or range(len(names))
+        free = [index for index, name in enumerate(names) if name not in self._late] or range(len(names))
         if len(free) == 1:
             return free[0]
         return free[self._inner.choose(len(free), "step", [labels[index] for index in free])]
@@ -129,7 +138,7 @@ class Orders:
         if kind == "bytes":
             return 1  # of whole frames: the next one
         if kind == "faults":
-            wish = "yes" if "loses" in steps else "no"
+            wish = "yes" if steps & {"loses", "the end"} else "no"
         elif kind == "requests" and "half-close" in steps:
             wish = 0  # so that it can be said from the beginning
         return labels.index(wish) if wish in labels else chosen

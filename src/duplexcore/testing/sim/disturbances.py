@@ -13,6 +13,8 @@ __all__ = ["Cut", "Leaver", "Reset", "Stall", "Tuner"]
 
 SETTINGS = 4
 MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 3, 4
+#: When a setting is changed back.
+STAYS = ("soon", "at the end")
 
 
 class Leaver(Actor):
@@ -39,12 +41,12 @@ class Leaver(Actor):
 
 class Tuner(Actor):
     """A side changes a setting, and later back: its initial window (RFC 9113 section 6.9.2), or a server the streams
-    that it allows.
+    that it allows. Later is soon, or when nothing else can happen: then what it has held up waits for nothing else.
 
     Our engine never does that, other peers may: the frames are made here.
     """
 
-    __slots__ = ("_back", "_chooser", "_side", "_wire")
+    __slots__ = ("_back", "_chooser", "_side", "_stays", "_wire")
 
     def __init__(self, side: Side, chooser: Chooser) -> None:
         super().__init__(f"{side.name} settings", StepKind.SETTING)
@@ -52,8 +54,12 @@ class Tuner(Actor):
         self._wire = side.wire
         self._chooser = chooser
         self._back: tuple[int, int] | None = None
+        self._stays = False
 
     def ready(self) -> bool:
+        return not self._stays and self._may()
+
+    def _may(self) -> bool:
         return not self.over and self._side.closed is None and not self._wire.ended
 
     @property
@@ -72,11 +78,12 @@ class Tuner(Actor):
             options.append((MAX_CONCURRENT_STREAMS, 1, config.max_concurrent_calls))
         setting, value, usual = options[self._chooser.choose(len(options), "settings", options)]
         self._back = setting, usual
+        self._stays = bool(self._chooser.choose(len(STAYS), "change back", STAYS))
         self._tell(setting, value)
 
     def restore(self) -> None:
         """What was changed is changed back."""
-        if self._back is not None and self.ready():
+        if self._back is not None and self._may():
             self.act()
 
     def _tell(self, setting: int, value: int) -> None:

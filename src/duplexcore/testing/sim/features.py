@@ -191,8 +191,11 @@ def _kept_alive(chooser: Chooser, scenario: Scenario) -> Scenario:
     return replace(scenario, client=client, server=server)
 
 
-def _between(_chooser: Chooser, scenario: Scenario) -> Scenario:
-    return replace(scenario, between=True)
+def _between(chooser: Chooser, scenario: Scenario) -> Scenario:
+    # The end of a stream goes on its HEADERS only where there is nothing else to say.
+    says_nothing = _pick(chooser, "requests", (False, True))
+    calls = (replace(scenario.calls[0], requests=(), half_close=True), *scenario.calls[1:])
+    return replace(scenario, between=True, calls=calls if says_nothing else scenario.calls)
 
 
 Feature = Callable[[Chooser, Scenario], Scenario]

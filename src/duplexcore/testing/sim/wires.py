@@ -108,8 +108,8 @@ class Wire(Actor):
         self.receive_end = receive_end
         self.on_framed: Callable[[Frame], None] | None = None
         self.on_arrived: Callable[[Frame], None] | None = None
-        #: In which frames a frame goes on; None: as it is.
-        self.reframed: Callable[[Frame], Sequence[Frame]] | None = None
+        #: In which frames those of a write go on; None: as they are.
+        self.reframed: Callable[[Iterable[Frame]], Sequence[Frame]] | None = None
         self.bytes = bytearray()
         #: The frames under way, the oldest first, and how many bytes of the oldest have arrived.
         self._under_way: deque[Frame] = deque()
@@ -124,7 +124,7 @@ class Wire(Actor):
         """Whole frames, or the preface and whole frames, set out; on a wire that has ended, to nowhere."""
         frames: Iterable[Frame] = frames_of(data)
         if self.reframed is not None:
-            frames = [piece for frame in frames for piece in self.reframed(frame)]
+            frames = self.reframed(frames)
             data = b"".join(map(wire_bytes, frames))
         for frame in frames:
             if not self.ended:

@@ -182,9 +182,19 @@ class Oracle(Property):
         index, item = self._read(side, frame)
         self._wires[side].append((index, item))
         if index is not None and item is not None:
-            self._move(side, index, frames, item)
+            for said in self._said(side, item):
+                self._move(side, index, frames, said)
         elif frame.type == GOAWAY and side is self.sim.server:
             self._covered = int.from_bytes(frame.payload[:4], "big")
+
+    def _said(self, side: Side, item: Any) -> Sequence[Any]:
+        """What ``side`` has framed itself: the end of a request goes on DATA, and what stands between may move it."""
+        if side is self.sim.client and self.sim.scenario.between:
+            if type(item) is say.Headers and item.end:
+                return replace(item, end=False), say.Data(end=True)
+            if type(item) is say.Trailers:
+                return (say.Data(end=True),)
+        return (item,)
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
         if self._hasty:
