@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from duplexcore.testing import raw
 from tests.support.bench import ServerBench, heard, patient
 
 CANCELLED, UNIMPLEMENTED, INTERNAL = 1, 12, 13
+INTERNAL_ERROR = 2
 
 
 @dataclass
@@ -193,3 +195,61 @@ def test_a_call_goes_as_the_rules_say(single: bool, at_once: bool, te: bool, ste
                 raise AssertionError(event)
     assert found == model.events()
     assert bench.closed() is None
+
+
+def size_of(fields: list[tuple[str, str]]) -> int:
+    """As SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 section 6.5.2)."""
+    return sum(len(name) + len(value) + 32 for name, value in fields)
+
+
+HEAD = [(":status", "200"), ("content-type", "application/grpc")]
+
+
+def ways(
+    status: StatusCode, text: str, metadata: list[tuple[str, str]], front: list[tuple[str, str]]
+) -> Iterator[list[tuple[str, str]]]:
+    """What is tried, one after the other, until it fits."""
+    for message, extra in ((text, metadata), (text[:100], []), ("", [])):
+        yield [*front, ("grpc-status", str(int(status))), *([("grpc-message", message)] if message else []), *extra]
+
+
+@pytest.mark.req("MD-12")
+@given(
+    st.sampled_from((0, 1, 2, 3)),
+    st.sampled_from((-1, 0, 0, 1)),
+    st.sampled_from((0, 1, 99, 100, 101, 200)),
+    st.sampled_from((0, 1, 150)),
+    st.booleans(),
+    st.sampled_from((0, 5, 16)),
+    st.sampled_from(("native", "h2")),
+)
+@settings(max_examples=120, database=None)
+def test_what_a_client_does_not_take_is_said_shorter(
+    which: int, off: int, words: int, more: int, begun: bool, code: int, http2: Any
+) -> None:
+    """Trailers lose their metadata, then all but 100 characters of the message, then that; then there is a reset. The
+    client's limit is about the size of one of these, or of the initial metadata."""
+    metadata = [("x", "v" * more)] if more else []
+    status, text = StatusCode(code), "w" * words
+    opening = [*HEAD, ("grpc-accept-encoding", "identity,gzip,deflate")]
+    limit = size_of([*ways(status, text, metadata, [] if begun else HEAD), opening][which]) + off
+    bench = ServerBench(patient(http2=http2), settings={raw.MAX_LIST: limit})
+    call = bench.call(1, "/a/b", end=True)
+    spoilt = begun and size_of(opening) > limit
+    if begun:
+        call.send_initial_metadata()
+        assert spoilt or shown(bench) == ["headers"]
+    if spoilt:  # its end is told in place of its beginning
+        status, text, metadata = StatusCode.INTERNAL, "the initial metadata is above the client's limit", []
+    else:
+        call.finish(Status(status, text), metadata)
+    sent = [frame.fields or frame.code for frame in bench.pull()]
+    front = [] if begun and not spoilt else HEAD
+    tries = [fields for fields in ways(status, text, metadata, front) if size_of(fields) <= limit]
+    assert sent == [tuple((name.encode(), value.encode()) for name, value in tries[0]) if tries else INTERNAL_ERROR]
+    assert call.ended is not None
+    assert call.ended.status == (
+        Status(status, text)
+        if spoilt or tries
+        else Status(StatusCode.INTERNAL, "the trailers are above the client's limit")
+    )
