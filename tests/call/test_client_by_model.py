@@ -235,3 +235,38 @@ def test_an_answer_means_what_the_rules_say(
     assert resets == ([] if over else [model.end.said])
     assert bench.engine.open_calls == 0
     assert bench.closed() is None
+
+
+@pytest.mark.req("CANC-1", "DUP-3")
+@given(
+    st.booleans(),
+    st.lists(st.sampled_from(("response", "data", "trailers", "end", "reset")), max_size=4),
+    st.sampled_from(("native", "h2")),
+)
+@settings(max_examples=80, database=None)
+def test_what_comes_behind_a_cancellation_changes_nothing(half_closed: bool, late: list[str], http2: Any) -> None:
+    """But that a stream that both sides have ended needs no reset."""
+    bench = ClientBench(ClientConfig(http2=http2))
+    call = bench.call(1, CHAT, b"ask", half_close=half_closed)
+    bench.give(bench.peer.response(1))
+    call.cancel()
+    over = ended = False
+    for what in late:
+        if over or ended:
+            break
+        bench.give(
+            {
+                "response": lambda: bench.peer.headers(1, [("x", "1")]),
+                "data": lambda: raw.data(1, raw.message(b"late")),
+                "trailers": lambda: bench.peer.trailers(1),
+                "end": lambda: raw.data(1, end=True),
+                "reset": lambda: raw.rst(1),
+            }[what]()
+        )
+        ended = what in ("trailers", "end")
+        over = what == "reset"
+        assert bench.engine.open_calls == (not over and not (ended and half_closed))
+    assert [frame.brief for frame in bench.pull()] == ([] if over or (ended and half_closed) else ["RST 1 CANCEL"])
+    assert outcome(call).status.code == 1
+    assert bench.engine.open_calls == 0
+    assert bench.closed() is None

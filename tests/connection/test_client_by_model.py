@@ -232,3 +232,19 @@ def test_it_asks_after_a_silence_but_not_before_its_server_has_greeted(
         if due:
             bench.give(raw.frame(raw.PING, raw.ACK, 0, pings[0].payload))
             heard_at, asked = bench.now, False
+
+
+@pytest.mark.req("HDR-9")
+@given(st.text("az09.-_+ AZ;\n\u00e9", max_size=5))
+@settings(max_examples=80, database=None)
+def test_subtypes_are_of_few_characters(subtype: str) -> None:
+    bench = ClientBench()
+    if set(subtype) <= set("az09.-_"):
+        bench.engine.start_call(CHAT, content_subtype=subtype)
+        (frame,) = [frame for frame in bench.pull() if frame.type == raw.HEADERS]
+        plain = b"application/grpc"
+        assert frame.field(b"content-type") == (plain + b"+" + subtype.encode() if subtype else plain)
+    else:
+        with pytest.raises(LocalProtocolError, match="content_subtype"):
+            bench.engine.start_call(CHAT, content_subtype=subtype)
+        assert bench.pull() == []
