@@ -133,6 +133,7 @@ def test_what_comes_is_taken_in_order_and_credited(random: Random, large: bool) 
         wanting = ends[come] - at if buffered >= 5 else 0
         missing, advanced = wanting, lane.advanced
         assert inbox.decoder.missing == missing
+        assert (inbox.joinable > 0) is (missing > 0)
         if reader == "waits" and buffered:  # what has come is credited, and up to a MiB of what has not
             assert buffered + min(missing, AHEAD // 2) <= advanced <= buffered + min(missing, AHEAD)
         if advanced:
