@@ -33,6 +33,7 @@ MARKS: Final = (
     "client sends after the end",
     "client half-closes after the end",
     "call refused locally: the connection is shutting down",
+    "call refused locally: too many wait",
     "server finishes before the half-close arrives",
     "server finishes with requests unread",
     "server finishes with responses unsent",
@@ -98,6 +99,7 @@ MARKS: Final = (
     "keepalive ends the connection",
     "an idle connection is left",
     "an old connection is left",
+    "a connection without calls is left",
 )
 
 
@@ -146,7 +148,9 @@ class Marks(Watcher):
         self.mark(f"{'client' if app.who == 'c' else 'server'} sends after the end", app.refused)
 
     def _start(self, app: App) -> None:
-        self.mark("call refused locally: the connection is shutting down", app.call is None)
+        if app.call is None:
+            why = "the connection is shutting down" if app.side.leaving else "too many wait"
+            self.mark(f"call refused locally: {why}")
 
     def _finish(self, app: App) -> None:
         self.mark("server finishes after the end", app.said is None)  # type: ignore[attr-defined]
@@ -257,6 +261,7 @@ class Marks(Watcher):
         self.mark("keepalive ends the connection", reason is TimerKind.KEEPALIVE_TIMEOUT)
         self.mark("an idle connection is left", reason is TimerKind.IDLE)
         self.mark("an old connection is left", reason is TimerKind.AGE)
+        self.mark("a connection without calls is left", reason is TimerKind.UNUSED)
 
     def on_lost(self, side: Side | None) -> None:
         apps = [app for app in self.sim.apps() if app.side is side and app.call is not None]

@@ -33,6 +33,7 @@ class Leaver(Actor):
     def act(self) -> None:
         self.over = True
         side = self._side
+        side.leaving = True
         graces = (None, 10.0)
         grace = graces[self._chooser.choose(2, "grace", graces)]
         side.engine.shutdown(deadline=None if grace is None else side.now + grace)

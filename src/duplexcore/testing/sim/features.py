@@ -62,9 +62,11 @@ AGENTS: Final = ("", "mine/1.0 (; ~)")
 SUBTYPES: Final = ("", "proto", "json")
 #: Seconds; nothing else is due after as many.
 AGES: Final = (0.5, 29.0)
-#: After so much silence each side asks; at no time at which anything else is due.
-ASKS: Final = (11.0, 13.0)
+#: After so much silence each side asks; no sum of other times: a clock says of one timeout only that it was due.
+ASKS: Final = (11.37, 13.71)
 GRACES: Final = (1.0, float("inf"))
+#: How many calls may wait for a stream.
+WAITING: Final = (1, 2)
 
 
 def _pick(chooser: Chooser, kind: str, options: Sequence[T]) -> T:
@@ -175,9 +177,14 @@ def _names(chooser: Chooser, scenario: Scenario) -> Scenario:
 
 def _ages(chooser: Chooser, scenario: Scenario) -> Scenario:
     server = scenario.server
-    what = _pick(chooser, "ends", ("max_connection_idle", "max_connection_age"))
+    what = _pick(chooser, "ends", ("max_connection_idle", "max_connection_age", "unused_timeout"))
     server = _changed(server, what, _pick(chooser, "seconds", AGES))
     return replace(scenario, server=_changed(server, "max_connection_age_grace", _pick(chooser, "grace", GRACES)))
+
+
+def _waiting(chooser: Chooser, scenario: Scenario) -> Scenario:
+    client = _changed(scenario.client, "max_waiting_calls", _pick(chooser, "calls that wait", WAITING))
+    return replace(scenario, client=client)
 
 
 def _kept_alive(chooser: Chooser, scenario: Scenario) -> Scenario:
@@ -216,6 +223,7 @@ OVER_HTTP2: Final[dict[str, Feature]] = {
     "header tables": _tables,
     "names": _names,
     "ages": _ages,
+    "waiting calls": _waiting,
     "keepalive": _kept_alive,
 }
 FEATURES: Final[dict[str, Feature]] = OVER_HTTP2 | ANYWHERE

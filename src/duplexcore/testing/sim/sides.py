@@ -15,10 +15,13 @@ __all__ = ["Clock", "JoinedSide", "Side"]
 
 #: Timeouts that a connection which goes well may see.
 ORDINARY = (TimerKind.DEADLINE, TimerKind.DRAIN, TimerKind.SHUTDOWN, TimerKind.IDLE, TimerKind.AGE)
+#: The same of one that is set up to be met: usually a call comes long before.
+UNUSED = (*ORDINARY, TimerKind.UNUSED)
 #: Those that come again and again; a clock goes on to them so many times.
 KEPT_ALIVE = (TimerKind.KEEPALIVE, TimerKind.KEEPALIVE_TIMEOUT)
 TIMES = 2
 HOURS = 3_600.0
+MINUTE = 60.0
 
 
 class Side(Actor):
@@ -35,6 +38,7 @@ class Side(Actor):
         "closed",
         "dirty",
         "engine",
+        "leaving",
         "now",
         "on_bytes",
         "on_closed",
@@ -62,6 +66,8 @@ class Side(Actor):
         self.started = started
         self.dirty = True
         self.closed: ConnectionClosed | None = None
+        #: Whether its application has shut it down.
+        self.leaving = False
         #: Hears of bytes that are about to come in.
         self.on_bytes: Callable[[bytes], None] | None = None
         #: Hears that a call of this side has ended, when that is announced.
@@ -176,7 +182,7 @@ class JoinedSide(Side):
 class Clock(Actor):
     """One side's clock. Its step is that the next timeout is due: time jumps there."""
 
-    __slots__ = ("_side", "faults", "left", "on_timeout")
+    __slots__ = ("_ordinary", "_side", "faults", "left", "on_timeout")
 
     def __init__(self, side: Side) -> None:
         super().__init__(f"{side.name} clock", StepKind.TIMER)
@@ -185,13 +191,15 @@ class Clock(Actor):
         #: Whether it goes on to timeouts that end the connection (of handshakes, SETTINGS, silence), too.
         self.faults = False
         #: How many times it goes on to what keeps the connection alive; 0 where that takes hours.
-        self.left = TIMES if side.engine.config.keepalive_time < HOURS else 0
+        config = side.engine.config
+        self.left = TIMES if config.keepalive_time < HOURS else 0
+        self._ordinary = UNUSED if getattr(config, "unused_timeout", MINUTE) < MINUTE else ORDINARY
 
     def ready(self) -> bool:
         reason = self._side.engine.timeout_reason
         if reason in KEPT_ALIVE:
             return self.left > 0 or self.faults
-        return reason is not None and (self.faults or reason in ORDINARY)
+        return reason is not None and (self.faults or reason in self._ordinary)
 
     @property
     def label(self) -> str:

@@ -118,6 +118,8 @@ class Oracle(Property):
     # --- what the applications do, and are told -----------------------------------------------------------------------
 
     def on_command(self, app: App, what: str) -> None:
+        if what == "start":
+            self._judge_start(app)
         if app.call is None:
             return
         step: say.Step
@@ -292,6 +294,17 @@ class Oracle(Property):
         packed = other.packed[sum(type(event) is Message for event in app.events) - 1]
         if app.call.was_compressed != packed:
             self.fail(f"{other} has {'not ' * (not packed)}packed what {app} has taken; to that it is told otherwise")
+
+    def _judge_start(self, app: App) -> None:
+        """Whether a call may be started: not after a shutdown, nor when too many wait for a stream (CONN-7)."""
+        side, most = app.side, self.sim.scenario.client.max_waiting_calls
+        refused = side.leaving
+        if not refused and most < len(self.sim.clients):
+            framed = set(self._calls.values())
+            others = [one for one in self.sim.clients if one.call is not None and one is not app]
+            refused = sum(one.ended is None and one.index not in framed for one in others) >= most
+        if refused is not (app.call is None):
+            self.fail(f"{app} was {'not ' * refused}refused at its start")
 
     def _config(self, side: Side) -> Config:
         scenario = self.sim.scenario
