@@ -251,3 +251,21 @@ def test_subtypes_are_of_few_characters(subtype: str) -> None:
         with pytest.raises(LocalProtocolError, match="content_subtype"):
             bench.engine.start_call(CHAT, content_subtype=subtype)
         assert bench.pull() == []
+
+
+@pytest.mark.req("CONN-9")
+@given(st.sampled_from((1, 2**29 + 1, 2**30 + 1, 1_610_612_733, 1_610_612_737, 2**31 - 1)), st.integers(1, 2), HTTP2)
+@settings(max_examples=30, database=None)
+def test_a_quarter_of_the_ids_is_left(following: int, count: int, http2: Any) -> None:
+    """Three of 2^31 - 1 in four are used, then no more calls begin and the connection drains."""
+    bench = ClientBench(ClientConfig(http2=http2))
+    bench.engine._carrier._next_own_id = following
+    calls = [bench.call() for _ in range(count)]
+    for number, call in enumerate(calls):
+        begins = (following + 2 * number) / (2**31 - 1) <= 0.75
+        if following == 1_610_612_733 and number:
+            continue  # the edge itself may be on either side
+        assert (call.ended is None) is begins
+        assert begins or (outcome(call).unprocessed and outcome(call).status.code is StatusCode.UNAVAILABLE)
+    draining = [event for event in bench.drain() if isinstance(event, ConnectionDraining)]
+    assert len(draining) == (following > 1_610_612_733 or (following == 1_610_612_733 and calls[-1].ended is not None))

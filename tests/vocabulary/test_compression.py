@@ -57,6 +57,19 @@ def test_gzip_may_have_several_members_and_deflate_is_the_zlib_format() -> None:
     assert zlib.decompress(deflate.compress(b"x")) == b"x"
 
 
+@pytest.mark.req("COMP-5")
+@each
+@given(one=st.binary(max_size=200), other=st.binary(max_size=200))
+@settings(max_examples=30)
+def test_only_gzip_has_more_than_one_member(coding: Compression, one: bytes, other: bytes) -> None:
+    packed = coding.compress(one) + coding.compress(other)
+    if coding.name == "gzip":
+        assert coding.decompress(packed, 400) == one + other
+    else:
+        with pytest.raises(CompressionError):
+            coding.decompress(packed, 400)
+
+
 @pytest.mark.req("COMP-6", "SEC-9")
 @each
 def test_a_bomb_costs_no_more_than_the_limit(coding: Compression) -> None:
