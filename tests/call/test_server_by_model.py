@@ -191,6 +191,7 @@ def test_a_call_goes_as_the_rules_say(single: bool, at_once: bool, te: bool, ste
                 found.append("half-close")
             case CallEnded(status, _, origin):
                 found.append((int(status.code), origin))
+                assert ("the peer reset the stream with " in status.message) is (origin is Origin.PEER)
             case _:
                 raise AssertionError(event)
     assert found == model.events()

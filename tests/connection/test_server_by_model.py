@@ -70,6 +70,8 @@ STEPS = st.lists(
 @given(STEPS, HTTP2)
 @example([("open", 0), ("peer leaves", 0), ("end", 0)], "native")
 @example([("peer leaves", 0)], "h2")
+@example([("open", 0), ("leave by", 5), ("leave by", 2), ("wait", 3)], "native")
+@example([("open", 0), ("leave by", 2), ("leave by", 5), ("wait", 3)], "native")
 @settings(max_examples=80, database=None)
 def test_it_leaves_when_all_is_done(steps: list[tuple[str, int]], http2: Any) -> None:
     bench = ServerBench(patient(http2=http2, drain_ping_timeout=4.0))

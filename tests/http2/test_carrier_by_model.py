@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from duplexcore import CallRefused, ClientConfig, Limit, Message
+from duplexcore import CallRefused, ClientConfig, HalfClosed, Limit, Message
 from duplexcore.config import AbuseLimits
 from duplexcore.connection.events import CallStarted
 from duplexcore.testing import raw
@@ -98,7 +98,9 @@ def test_a_length_that_is_announced_is_kept(
     for call in started:
         assert (call.ended is not None) is wrong
         if not wrong:
-            assert [one.payload for one in heard(call) if isinstance(one, Message)] == ([] if alone else messages)
+            *events, final = heard(call)
+            assert [one.payload for one in events if isinstance(one, Message)] == ([] if alone else messages)
+            assert isinstance(final, HalfClosed)
     assert bench.closed() is None
 
 

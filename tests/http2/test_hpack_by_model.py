@@ -128,7 +128,7 @@ def decoded(decoder: HeaderDecoder, block: bytes, into: list[HeaderList]) -> lis
     st.sampled_from((64, 400, 2_000, 100_000, 100_000, 100_000)),
     st.sampled_from((0, 100, 4_096, 8_192)),
     st.sampled_from((0, 1, 2)),
-    st.sampled_from((0, 1, 4, 40)),
+    st.sampled_from((0, 1, 4, 70)),
 )
 @settings(max_examples=90, database=None)
 def test_blocks_mean_what_hpack_says(
