@@ -139,6 +139,15 @@ def test_a_limit_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> N
             target(PrngChooser(seed))
 
 
+def test_calls_that_wait_beyond_the_limit_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that counts none of them refuses none."""
+    monkeypatch.setattr("duplexcore.http2.carrier.Http2Carrier.waiting", 0)
+    target = With("waiting calls")
+    with pytest.raises(PropertyError, match="refused at its start"):
+        for seed in range(60):
+            target(PrngChooser(seed))
+
+
 def test_the_simulation_is_over_http2() -> None:
     with pytest.raises(ValueError, match="no frames"):
         Simulation(Scenario(in_process=True, between=True), PrngChooser(0))
