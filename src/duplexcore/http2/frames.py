@@ -9,8 +9,9 @@ from typing import Final
 
 __all__ = ["ACK", "END_HEADERS", "END_STREAM", "PADDED", "PRIORITY", "Frame", "FrameType", "SettingId", "write_frame"]
 
-#: What a frame begins with: the length of its payload, in two parts, its type, its flags, its stream.
-HEAD: Final = struct.Struct(">BHBBL")
+#: What a frame begins with: the length of its payload, in two parts, its type with its flags, its stream (negative: the
+#: reserved bit is set).
+HEAD: Final = struct.Struct(">BHHl")
 HEADER_SIZE: Final = HEAD.size
 MAX_ID: Final = 2**31 - 1
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -35,6 +36,13 @@ class FrameType(IntEnum):
     GOAWAY = 7
     WINDOW_UPDATE = 8
     CONTINUATION = 9
+
+
+#: Types with their flags, of nearly all frames: DATA, and header lists in one piece, with nothing else in them.
+DATA: Final = int(FrameType.DATA) << 8
+DATA_END: Final = DATA | END_STREAM
+HEADERS: Final = FrameType.HEADERS << 8 | END_HEADERS
+HEADERS_END: Final = HEADERS | END_STREAM
 
 
 class SettingId(IntEnum):

@@ -13,10 +13,14 @@ from ..status import ErrorCode
 from .faults import ConnectionFault, too_much
 from .frames import (
     ACK,
+    DATA,
+    DATA_END,
     END_HEADERS,
     END_STREAM,
     HEAD,
     HEADER_SIZE,
+    HEADERS,
+    HEADERS_END,
     MAX_ID,
     PADDED,
     PREFACE,
@@ -30,12 +34,12 @@ from .tap import Tap
 __all__: list[str] = []
 
 
-_DATA: Final = int(FrameType.DATA)
 _HEADERS: Final = int(FrameType.HEADERS)
-_PLAIN_HEADERS: Final = END_HEADERS | PADDED | PRIORITY
 _ANY = range(2**24)
 #: Shorter DATA frames are not looked at for what follows them: bytes.
 LONG: Final = 4096
+#: As much is copied as a whole, before frames are cut out of it: to cut bytes takes a third of cutting views.
+SHORT: Final = 16_384
 
 
 def _exactly(size: int) -> range:
@@ -119,31 +123,51 @@ class FrameGate:
         at = self._take_preface(data) if self._preface else 0
         if self._buffer and not self._preface:
             at = self._complete(data, at, now)
-        end = len(data)
-        while end - at >= HEADER_SIZE and not self._over:
-            high, low, type_, flags, stream_id = HEAD.unpack_from(data, at)
+        end, most, most_block = len(data), self._most, self._most_block
+        short = end <= SHORT
+        if short:
+            data = bytes(data)
+        unpack, sink, flood, usual = HEAD.unpack_from, self._sink, self._flood, self._usual
+        while (start := at + HEADER_SIZE) <= end and not self._over:
+            high, low, kind, stream_id = unpack(data, at)
             length = high << 16 | low
-            if length > self._most or not self._settings_seen:
+            if length > most or not usual:
                 self._judge_head(data[at:], length)
-            following = at + HEADER_SIZE + length
+            following = start + length
             if following > end:
                 break
-            if length >= LONG and type_ == _DATA and not flags and (after := self._take_row(data, at, length)):
+            if length >= LONG and kind == DATA and (after := self._take_row(data, at, length)):
                 at = after
                 continue
-            self._frame(type_, flags, stream_id & MAX_ID, bytes(data[at + HEADER_SIZE : following]), now)
             at = following
+            payload: bytes = data[start:following] if short else bytes(data[start:following])  # type: ignore[assignment]
+            if usual and kind <= HEADERS_END and stream_id > 0:  # as nearly all: straight to the sink
+                if kind <= DATA_END:
+                    if length:
+                        flood.progress()
+                    sink._on_data(stream_id, payload, length, kind == DATA_END)
+                    continue
+                if kind >= HEADERS and length <= most_block:
+                    sink._on_headers(stream_id, payload, kind == HEADERS_END)
+                    continue
+            self._frame(kind, stream_id, payload, now)
+            usual = self._usual
         if at < end and not self._over:
             self._buffer += data[at:]
+
+    @property
+    def _usual(self) -> bool:
+        """Whether frames need not be judged further than by their type and flags, if these are of the plain kinds."""
+        return self._settings_seen and self._block is None and self._tap.observer is None
 
     def _take_row(self, data: bytes | bytearray | memoryview, at: int, length: int) -> int:
         """Hands over DATA frames that are alike and in a row, the middle of a large message, in one piece, as far as
         that comes to the same. Where they end; 0: they are to go one by one."""
         step = HEADER_SIZE + length
-        if len(data) - at < 2 * step or self._block is not None or self._tap.observer is not None:
+        if len(data) - at < 2 * step or not self._usual:
             return 0
         head = HEAD.unpack_from(data, at)
-        stream_id = head[4] & MAX_ID
+        stream_id = head[3] & MAX_ID
         most = min(self._sink._joinable(stream_id) // length, (len(data) - at) // step)
         count = 1
         while count < most and HEAD.unpack_from(data, at + count * step) == head:
@@ -170,11 +194,11 @@ class FrameGate:
         at = self._fill(HEADER_SIZE + length, data, at)
         if len(buffer) < HEADER_SIZE + length:
             return at
-        _, _, type_, flags, stream_id = HEAD.unpack_from(buffer)
+        _, _, kind, stream_id = HEAD.unpack_from(buffer)
         with memoryview(buffer) as whole:
             payload = bytes(whole[HEADER_SIZE:])
         buffer.clear()
-        self._frame(type_, flags, stream_id & MAX_ID, payload, now)
+        self._frame(kind, stream_id, payload, now)
         if self._block is None:
             self._since = now  # for what follows the frame
         return at
@@ -185,26 +209,12 @@ class FrameGate:
         self._buffer += taken
         return at + len(taken)
 
-    def _frame(self, type_: int, flags: int, stream_id: int, payload: bytes, now: float) -> None:
-        """DATA, and header lists in one plain frame, go straight to the sink, the others when they are judged."""
+    def _frame(self, kind: int, stream_id: int, payload: bytes, now: float) -> None:
+        frame = Frame(kind >> 8, kind & 0xFF, stream_id & MAX_ID, payload)
         if self._tap.observer is not None:
-            self._tap.observer("in", Frame(type_, flags, stream_id, payload))
-        if self._block is None and stream_id:
-            if type_ == _DATA:
-                size = len(payload)
-                if flags & PADDED:
-                    payload = _unpad(Frame(type_, flags, stream_id, payload))
-                if payload:
-                    self._flood.progress()
-                self._sink._on_data(stream_id, payload, size, bool(flags & END_STREAM))
-                return
-            if type_ == _HEADERS and flags & _PLAIN_HEADERS == END_HEADERS:
-                if len(payload) > self._most_block:
-                    self._check_block_size(len(payload))
-                self._sink._on_headers(stream_id, payload, bool(flags & END_STREAM))
-                return
+            self._tap.observer("in", frame)
         self._settings_seen = True
-        self._judge(Frame(type_, flags, stream_id, payload), now)
+        self._judge(frame, now)
 
     @property
     def unfinished(self) -> tuple[float, bool] | None:
@@ -262,6 +272,11 @@ class FrameGate:
             if len(frame.payload) not in lengths:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of the wrong length: {frame}")
         match frame.type:
+            case FrameType.DATA:
+                payload = _unpad(frame)
+                if payload:
+                    self._flood.progress()
+                self._sink._on_data(frame.stream_id, payload, len(frame.payload), bool(frame.flags & END_STREAM))
             case FrameType.HEADERS:
                 self._begin_block(frame)
             case FrameType.CONTINUATION:

@@ -10,7 +10,20 @@ from ..metadata import Field
 from ..status import ErrorCode
 from . import frames
 from .faults import ConnectionFault
-from .frames import ACK, END_HEADERS, END_STREAM, HEAD, HEADER_SIZE, MAX_ID, FrameType, SettingId
+from .frames import (
+    ACK,
+    DATA,
+    DATA_END,
+    END_HEADERS,
+    END_STREAM,
+    HEAD,
+    HEADER_SIZE,
+    HEADERS,
+    HEADERS_END,
+    MAX_ID,
+    FrameType,
+    SettingId,
+)
 from .header_encoder import FieldEncoder
 from .header_rules import Kind
 from .settings import INITIAL_FRAME_SIZE, INITIAL_WINDOW, own_settings
@@ -19,10 +32,6 @@ if TYPE_CHECKING:
     from .lane import Http2Lane
 
 __all__: list[str] = []
-
-# Named for the same reason as in `duplexcore.call.base`.
-_DATA: Final = FrameType.DATA
-_HEADERS: Final = FrameType.HEADERS
 
 _SETTINGS_ACK: Final = frames.write_frame(FrameType.SETTINGS, ACK, 0)
 
@@ -85,43 +94,43 @@ class NativeCore:
 
     def send_headers(self, lane: Http2Lane, fields: Sequence[Field], *, end: bool) -> None:
         block, most = self._encoder.encode(fields), self.max_frame_size
-        flags = END_STREAM if end else 0
         if len(block) <= most:
-            self._frame(_HEADERS, flags | END_HEADERS, lane.stream_id, block)
+            self._frame(HEADERS_END if end else HEADERS, lane.stream_id, block)
             return
-        self._frame(FrameType.HEADERS, flags, lane.stream_id, block[:most])
+        self._frame(FrameType.HEADERS << 8 | (END_STREAM if end else 0), lane.stream_id, block[:most])
         for at in range(most, len(block), most):
             last = END_HEADERS if at + most >= len(block) else 0
-            self._frame(FrameType.CONTINUATION, last, lane.stream_id, block[at : at + most])
+            self._frame(FrameType.CONTINUATION << 8 | last, lane.stream_id, block[at : at + most])
 
     def send_data(self, lane: Http2Lane, payload: bytes | memoryview, longest: int, *, end: bool) -> None:
         size = len(payload)
         self.connection_window -= size
         lane.peer_window -= size
         rest = payload if size <= longest else self._full_frames(lane.stream_id, memoryview(payload), longest)
-        self._frame(_DATA, END_STREAM if end else 0, lane.stream_id, rest)
+        self._frame(DATA_END if end else DATA, lane.stream_id, rest)
 
     def _full_frames(self, stream_id: int, payload: memoryview, longest: int) -> memoryview:
         """All but the last frame of a large payload, whose heads are the same; what is left for the last."""
-        head, last = HEAD.pack(longest >> 16, longest & 0xFFFF, _DATA, 0, stream_id), (len(payload) - 1) // longest
+        head, last = HEAD.pack(longest >> 16, longest & 0xFFFF, DATA, stream_id), (len(payload) - 1) // longest
         for at in range(0, last * longest, longest):
             self._parts += (head, payload[at : at + longest])
         self.pending += last * (HEADER_SIZE + longest)
         return payload[last * longest :]
 
     def send_reset(self, lane: Http2Lane, code: ErrorCode) -> None:
-        self._frame(FrameType.RST_STREAM, 0, lane.stream_id, code.to_bytes(4, "big"))
+        self._frame(FrameType.RST_STREAM << 8, lane.stream_id, code.to_bytes(4, "big"))
 
     def send_ping(self, payload: bytes) -> None:
-        self._frame(FrameType.PING, 0, 0, payload)
+        self._frame(FrameType.PING << 8, 0, payload)
 
     def write(self, frame: bytes) -> None:
         self._parts.append(frame)
         self.pending += len(frame)
 
-    def _frame(self, type_: int, flags: int, stream_id: int, payload: bytes | memoryview) -> None:
+    def _frame(self, kind: int, stream_id: int, payload: bytes | memoryview) -> None:
+        """``kind``: type and flags."""
         size = len(payload)
-        self._parts += (HEAD.pack(size >> 16, size & 0xFFFF, type_, flags, stream_id), payload)
+        self._parts += (HEAD.pack(size >> 16, size & 0xFFFF, kind, stream_id), payload)
         self.pending += HEADER_SIZE + size
 
     def take(self) -> bytes:
