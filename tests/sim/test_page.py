@@ -53,8 +53,8 @@ def test_the_race_is_the_two_steps_whose_order_matters(failure: tuple[Case, Repl
     case, run = failure
     assert case.race is not None
     actors = {step.number: step.actor for step in run.recording.steps}
-    assert (actors[case.race.first], actors[case.race.second]) == ("down", "c0 reader")
-    assert "its last frame" in case.race.told
+    assert (actors[case.race.first], actors[case.race.second]) == ("s0 writer", "server")
+    assert "s0 finish" in case.race.told
 
 
 def test_each_step_has_its_clocks_and_windows(failure: tuple[Case, Replay]) -> None:

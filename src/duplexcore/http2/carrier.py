@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from ..call.events import Origin
-from ..call.lane import CallSide, Data, Headers
+from ..call.lane import CallSide, Headers
 from ..config import Config, Limit, ServerConfig
 from ..status import ErrorCode
 from . import frames
@@ -22,7 +22,7 @@ from .lane import Http2Lane
 from .limits import FloodGuard, PingStrikes
 from .queues import Place, SendQueues
 from .settings import INITIAL_WINDOW, read_settings
-from .tables import Step, StreamState
+from .tables import RECEIVES, SENDS, Step, StreamState
 from .tap import Tap
 
 __all__: list[str] = []
@@ -36,8 +36,8 @@ LAST_OPENED = MAX_ID // 4 * 3
 DEBUG_SHOWN = 1024
 
 # Named for the same reason as in `duplexcore.call.base`.
-_IDLE: Final = StreamState.IDLE
 _CLOSED: Final = StreamState.CLOSED
+_AWAY: Final = Place.AWAY
 _READY: Final = Place.READY
 _OPENING: Final = Place.OPENING
 _OPENED: Final = Step.OPENED
@@ -213,9 +213,8 @@ class Http2Carrier:
     # --- what lanes ask for ---------------------------------------------------------------------------------------
 
     def queue(self, lane: Http2Lane) -> None:
-        """The lane has something to frame. One that waits for a stream goes on waiting, one that is over is past it."""
-        if lane.state is not _IDLE and lane.state is not _CLOSED:
-            self._queues.ready(lane)
+        """The lane, which has a stream, has something to frame."""
+        self._queues.ready(lane)
 
     def withdraw(self, lane: Http2Lane) -> None:
         """The call ended before it had a stream (DUP-8)."""
@@ -273,7 +272,7 @@ class Http2Carrier:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text, Limit.CONNECTION_WINDOW)
             self.credit(0, increment)
         lane = self._lanes.get(stream_id)
-        if lane is not None and lane.receiving:
+        if lane is not None and lane.abort_code is None and RECEIVES[lane.state]:
             lane.on_data(payload, flow_size, end)
             if end and lane.abort_code is None:
                 call = lane.call
@@ -298,7 +297,7 @@ class Http2Carrier:
             else:
                 self._on_late_headers(stream_id, headers)
             return
-        if lane.receiving:
+        if lane.abort_code is None and RECEIVES[lane.state]:
             self._hand_over(lane, headers, end, _RESPONSE)
         elif lane.abort_code is not None:
             self._drop_frame(lane, end)
@@ -468,7 +467,7 @@ class Http2Carrier:
             lane = self._queues.next(window=self._core.connection_window > 0)
             if lane is None:
                 break
-            self._frame_one(lane, now, max_bytes)
+            self._frame_turn(lane, now, max_bytes)
 
     def _open_streams(self, now: float, max_bytes: int) -> None:
         opened = False
@@ -495,37 +494,41 @@ class Http2Carrier:
         if opened:
             self._owner._slots_changed()
 
-    def _frame_one(self, lane: Http2Lane, now: float, max_bytes: int) -> None:
-        """At most one frame of one call; all its turns up to ``max_bytes`` when nobody else has one between them."""
+    def _frame_turn(self, lane: Http2Lane, now: float, max_bytes: int) -> None:
+        """A call's turn: its header lists, and at most one DATA frame (FLOW-11); all the DATA up to ``max_bytes`` when
+        nobody else has a turn between."""
         if lane.abort_code is not None:
             self._reset(lane, lane.abort_code)
             return
-        if not lane.sending:
+        if not SENDS[lane.state]:
             return
         core = self._core
-        stream_room, connection_room = core.stream_window(lane), core.connection_window
-        room = longest = min(core.max_frame_size, MAX_DATA)
+        longest = min(core.max_frame_size, MAX_DATA)
+        turn = longest
         if not self._queues.servable(window=True):
-            room *= -((core.pending - max_bytes) // (longest + HEADER_SIZE))
-        output = lane.call.pull(min(stream_room, connection_room, room), now)
-        if output is None:
-            if stream_room <= 0:
-                self._queues.block(lane)
-            elif connection_room <= 0:
-                self._queues.hold(lane)
-            return
-        if self._strikes is not None:
+            turn *= -((core.pending - max_bytes) // (longest + HEADER_SIZE))
+        room = min(core.stream_window(lane), core.connection_window, turn)
+        output = lane.call.pull(room, now)
+        if output is not None and self._strikes is not None:
             self._strikes.sent()
-        if isinstance(output, Data):
-            core.send_data(lane, output.payload, longest, end=output.end)
-            more = output.more
-        else:
-            core.send_headers(lane, output.fields, end=output.end)
-            more = True
-        if output.end:
-            self._own_end(lane)
-        elif more:
+        while output is not None:
+            if isinstance(output, Headers):
+                core.send_headers(lane, output.fields, end=output.end)
+            else:
+                core.send_data(lane, output.payload, longest, end=output.end)
+                if not (output.more or output.end):
+                    return
+                turn = room = 0  # what may follow is trailers
+            if output.end:
+                self._own_end(lane)
+                return
+            output = lane.call.pull(room, now)
+        if not turn:
             self._queues.ready(lane)
+        elif core.stream_window(lane) <= 0:
+            self._queues.block(lane)
+        elif core.connection_window <= 0:
+            self._queues.hold(lane)
 
     def _own_end(self, lane: Http2Lane) -> None:
         if lane.step(_SEND_END) is _CLOSED:
@@ -549,7 +552,8 @@ class Http2Carrier:
 
     def _take_out(self, lane: Http2Lane) -> None:
         del self._lanes[lane.stream_id]
-        self._queues.remove(lane)
+        if lane.place is not _AWAY:
+            self._queues.remove(lane)
         if lane.answer_induced:
             self.flood.answered()
         if self.advances.busy:

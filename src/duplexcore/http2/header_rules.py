@@ -39,7 +39,7 @@ _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _BAD_VALUE: Final = re.compile(rb"[\0\r\n]")
 _CONNECTION: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
 _STATUS: Final = re.compile(rb"[0-9]{3}")
-_GOOD: Final = Verdict()
+GOOD: Final = Verdict()
 
 
 def judge(fields: Sequence[Field], kind: Kind, *, end: bool) -> Verdict:
@@ -72,25 +72,25 @@ def judge(fields: Sequence[Field], kind: Kind, *, end: bool) -> Verdict:
             return Verdict(f"the status {_shown(status)} is not three digits")
         if status.startswith(b"1"):
             return Verdict("an interim response ends the stream" if end else "", interim=True)
-    return Verdict(length=length) if length is not None else _GOOD
+    return Verdict(length=length) if length is not None else GOOD
 
 
 class HeaderList:
     """A decoded block: what is found out about it is kept, for when it comes again."""
 
-    __slots__ = ("_judged", "_verdict", "block")
+    __slots__ = ("_end", "_kind", "_verdict", "block")
 
     def __init__(self, fields: Sequence[Field], size: int) -> None:
         self.block = Block(fields, size)
-        self._judged: tuple[Kind, bool] | None = None
-        self._verdict = _GOOD
+        self._kind: Kind | None = None  # what it was judged as,
+        self._end = False  # with END_STREAM or without,
+        self._verdict = GOOD  # and the verdict
 
     def verdict(self, kind: Kind, *, end: bool) -> Verdict:
         """See `judge`."""
-        judged = self._judged
-        if judged is None or judged[0] is not kind or judged[1] is not end:
+        if self._kind is not kind or self._end is not end:
             self._verdict = judge(self.block.fields, kind, end=end)
-            self._judged = kind, end
+            self._kind, self._end = kind, end
         return self._verdict
 
 

@@ -9,9 +9,9 @@ from ..call.lane import CallSide
 from ..config import Limit
 from ..status import ErrorCode
 from .flow import ReceiveWindow
-from .header_rules import HeaderList, Kind
+from .header_rules import GOOD, HeaderList, Kind
 from .queues import Place
-from .tables import FRAMED, Step, StreamState
+from .tables import FRAMED, RECEIVES, SENDS, Step, StreamState
 
 if TYPE_CHECKING:
     from .carrier import Http2Carrier
@@ -20,11 +20,9 @@ __all__: list[str] = []
 
 # Named for the same reason as in `duplexcore.call.base`.
 _IDLE: Final = StreamState.IDLE
-_OPEN: Final = StreamState.OPEN
-_HALF_CLOSED_LOCAL: Final = StreamState.HALF_CLOSED_LOCAL
-_HALF_CLOSED_REMOTE: Final = StreamState.HALF_CLOSED_REMOTE
 _CLOSED: Final = StreamState.CLOSED
 _AWAY: Final = Place.AWAY
+_READY: Final = Place.READY
 _TRAILERS: Final = Kind.TRAILERS
 
 
@@ -79,10 +77,12 @@ class Http2Lane:
         return self._carrier.peer_header_limit
 
     def wants_write(self) -> None:
-        self._carrier.queue(self)
+        # One that waits for a stream goes on waiting, one that is over is past it.
+        if self.place is not _READY and SENDS[self.state]:
+            self._carrier.queue(self)
 
     def consumed(self, size: int) -> None:
-        if self.receiving and (increment := self.window.consumed(size)):
+        if RECEIVES[self.state] and self.abort_code is None and (increment := self.window.consumed(size)):
             self._carrier.credit(self.stream_id, increment)
 
     def advance(self, size: int) -> None:
@@ -117,8 +117,7 @@ class Http2Lane:
     @property
     def receiving(self) -> bool:
         """Whether frames of the peer still mean something here."""
-        state = self.state
-        return (state is _OPEN or state is _HALF_CLOSED_LOCAL) and self.abort_code is None
+        return self.abort_code is None and RECEIVES[self.state]
 
     @property
     def joinable(self) -> int:
@@ -127,11 +126,6 @@ class Http2Lane:
             return 0
         room = min(self.window.available, self.call.joinable)
         return room if self._content_length is None else min(room, self._content_length)
-
-    @property
-    def sending(self) -> bool:
-        state = self.state
-        return state is _OPEN or state is _HALF_CLOSED_REMOTE
 
     def step(self, step: Step) -> StreamState:
         following = FRAMED[step][self.state]
@@ -144,12 +138,13 @@ class Http2Lane:
         """Hands a header list to the call. What it was, None when it was refused as malformed."""
         kind = _TRAILERS if self.headers_seen else opening
         verdict = headers.verdict(kind, end=end)
-        if verdict.malformed:
-            self.fail(ErrorCode.PROTOCOL_ERROR, f"malformed headers: {verdict.malformed}")
-            return None
-        if verdict.interim:
-            self._carrier.flood.interim_response()
-            return kind
+        if verdict is not GOOD:
+            if verdict.malformed:
+                self.fail(ErrorCode.PROTOCOL_ERROR, f"malformed headers: {verdict.malformed}")
+                return None
+            if verdict.interim:
+                self._carrier.flood.interim_response()
+                return kind
         if not self.headers_seen:
             self._carrier.flood.progress()
             self.headers_seen = True

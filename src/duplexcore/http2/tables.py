@@ -48,3 +48,6 @@ STREAM: Final[dict[tuple[StreamState, Step], StreamState]] = {
 }
 #: For every frame: ``FRAMED[step][state]``.
 FRAMED: Final = by_number(STREAM, StreamState, Step)
+#: By state: whether frames of the peer still mean something, and whether this side still has frames to send.
+RECEIVES: Final = tuple(STREAM.get((state, Step.RECEIVE_END)) is not None for state in StreamState)
+SENDS: Final = tuple(STREAM.get((state, Step.SEND_END)) is not None for state in StreamState)
