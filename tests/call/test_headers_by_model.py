@@ -191,7 +191,7 @@ def test_a_response_is_judged(
     else:
         assert isinstance(read, Response)
         assert read.encoding == (encoding or b"").decode()
-        assert list(read.metadata) == [(name.decode(), value.decode()) for name, value in custom]
+        assert list(read.initial.metadata) == [(name.decode(), value.decode()) for name, value in custom]
 
 
 @given(
@@ -218,14 +218,15 @@ def test_an_outcome_is_judged(codes: list[bytes], message: bytes | None, custom:
         assert (read.status.code, read.reset) == (StatusCode.INTERNAL, ErrorCode.PROTOCOL_ERROR)
     else:
         assert isinstance(read, Outcome)
-        assert read.status is not None
+        assert read.ended is not None
+        status, metadata = read.ended.status, read.ended.trailing_metadata
         one = len(set(codes)) == 1
         if one and re.fullmatch(rb"[0-9]|1[0-6]", codes[0]):
-            assert read.status.code == int(codes[0])
-            assert read.status.message == urllib.parse.unquote((message or b"").decode())
+            assert status.code == int(codes[0])
+            assert status.message == urllib.parse.unquote((message or b"").decode())
         elif len(codes) == 1 and len(codes[0]) < 9:
-            assert read.status.code is StatusCode.UNKNOWN
-        assert list(read.metadata) == [(name.decode(), value.decode()) for name, value in custom]
+            assert status.code is StatusCode.UNKNOWN
+        assert list(metadata) == [(name.decode(), value.decode()) for name, value in custom]
 
 
 NAMES: tuple[bytes, ...] = (

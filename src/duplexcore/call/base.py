@@ -160,7 +160,7 @@ class Call:
         if self.ended is not None:
             return
         self.ended = ended
-        self.send_state = self._may_say(_END)
+        self.send_state = SAID[_END][self.send_state] or self._may_say(_END)
         self.receive_state = _OVER
         if self._outbox.parts:
             self._outbox.clear()

@@ -9,11 +9,11 @@ from ..metadata import EMPTY, Field, Metadata, field_list_size
 from ..status import STATUS_BY_ERROR_CODE, ErrorCode, Status, StatusCode, append_note, escaped
 from . import headers
 from .base import Call, CallOwner, reset_text
-from .events import CallEnded, InitialMetadata, Origin
+from .events import CallEnded, Origin
 from .inbox import Inbox
-from .lane import Block, Data, Headers, Lane, Output
+from .lane import Block, Data, Lane, Output
 from .replay import Replay, ReplayBudget
-from .tables import CLIENT_HEARD, DISORDER, RECEIVE_FAULTS, Fault, Hear, Receive, Say, Send
+from .tables import CLIENT_HEARD, DISORDER, RECEIVE_FAULTS, SAID, Fault, Hear, Receive, Say, Send
 from .timeout import encode_timeout
 
 __all__ = ["ClientCall"]
@@ -28,7 +28,6 @@ _HALF_CLOSE: Final = Say.HALF_CLOSE
 _DATA: Final = Hear.DATA
 _HEADERS: Final = Hear.HEADERS
 _LAST_HEADERS: Final = Hear.LAST_HEADERS
-_PEER: Final = Origin.PEER
 _NO_ERROR: Final = ErrorCode.NO_ERROR
 
 #: Who may have ended a call that can be started again.
@@ -99,7 +98,8 @@ class ClientCall(Call):
 
     def half_close(self) -> None:
         """No more messages from this side; the server may go on. A second one is a no-op."""
-        was, self.send_state = self.send_state, self._may_say(_HALF_CLOSE)
+        was = self.send_state
+        self.send_state = SAID[_HALF_CLOSE][was] or self._may_say(_HALF_CLOSE)
         if was is _OPEN:
             self._lane.wants_write()
 
@@ -174,7 +174,7 @@ class ClientCall(Call):
         if self.deadline is not None and now >= self.deadline:
             self.on_deadline()
             return None
-        fields = headers.request_fields(
+        output = headers.request_headers(
             self.config,
             path=self.method,
             authority=self._authority,
@@ -183,12 +183,12 @@ class ClientCall(Call):
             encoding=self.compression,
             custom=self._custom,
         )
-        if (size := field_list_size(fields)) > self._lane.header_limit:
+        if (size := field_list_size(output.fields)) > self._lane.header_limit:
             text = f"metadata of {size} bytes is above the server's limit of {self._lane.header_limit}"
             self._give_up(Status(StatusCode.INTERNAL, text), Origin.LIBRARY, ErrorCode.CANCEL)
             return None
         self._opened = True
-        return Headers(fields)
+        return output
 
     def on_deadline(self) -> None:
         """The deadline has passed: DEADLINE_EXCEEDED, whatever may still come (DUP-12)."""
@@ -203,11 +203,11 @@ class ClientCall(Call):
             return
         self._commit()
         match headers.read_response(block, self._subtype, self.config):
-            case headers.Response(metadata, encoding):
+            case headers.Response(initial, encoding):
                 if self._hear(_HEADERS):
-                    self.initial_metadata = metadata
-                    self._inbox.decoder.encoding = encoding
-                    self._put(InitialMetadata(metadata))
+                    self.initial_metadata = initial.metadata
+                    self._inbox.encoding = encoding
+                    self._put(initial)
             case headers.ForeignResponse(status):
                 if self._hear(Hear.FOREIGN_HEADERS):
                     self._foreign = status
@@ -227,8 +227,8 @@ class ClientCall(Call):
             inbox = self._inbox
             if inbox.receive(data):
                 self._owner._call_readable(self)
-            if (fault := inbox.decoder.fault) is not None:
-                self._fail(fault)
+            if inbox.fault is not None:
+                self._fail(inbox.fault)
 
     def on_end(self) -> None:
         if self.ended is None and self._hear(Hear.END):
@@ -271,16 +271,20 @@ class ClientCall(Call):
         if isinstance(outcome, headers.BadBlock):
             self._give_up(outcome.status, Origin.LIBRARY, outcome.reset, outcome.limit)
             return
-        status = outcome.status or self._foreign
+        if (ended := outcome.ended) is None:
+            ended = CallEnded(self._foreign_end(block), EMPTY)
+        if ended.status.ok and (wrong := self._incomplete()) is not None:
+            ended = CallEnded(wrong, ended.trailing_metadata, Origin.LIBRARY)
+        self._finish(ended)
+
+    def _foreign_end(self, block: Block) -> Status:
+        """What an end without ``grpc-status`` means."""
+        status = self._foreign
         if status is None and self.receive_state is _UNHEARD:
             status = headers.foreign_status(block.fields)
         if status is None:
             status = Status(StatusCode.UNKNOWN, "the call ended without a grpc-status")
-        if outcome.status is None and self._body:
-            status = append_note(status, self._shown_body)
-        wrong = self._incomplete() if status.ok else None
-        origin = _PEER if wrong is None else Origin.LIBRARY
-        self._finish(CallEnded(wrong or status, outcome.metadata, origin))
+        return append_note(status, self._shown_body) if self._body else status
 
     def _incomplete(self) -> Status | None:
         """What the messages make of OK; None: nothing. A single response is delivered only now (FRM-8, STAT-15,

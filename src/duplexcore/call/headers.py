@@ -15,7 +15,8 @@ from ..config import ClientConfig, Limit, ServerConfig
 from ..metadata import EMPTY, HIDDEN, Field, FieldList, InvalidMetadataError, Metadata, decode_metadata
 from ..status import STATUS_BY_HTTP_STATUS, ErrorCode, Status, StatusCode, encode_message, parse_status, quoted
 from ..values import value
-from .lane import Block
+from .events import CallEnded, InitialMetadata
+from .lane import Block, Headers
 from .timeout import decode_timeout
 
 __all__: list[str] = []
@@ -66,7 +67,7 @@ def every(fields: Sequence[Field], name: bytes) -> list[bytes]:
 # --- what a client sends ---------------------------------------------------------------------------------------------
 
 
-def request_fields(
+def request_headers(
     config: ClientConfig,
     *,
     path: str,
@@ -75,12 +76,13 @@ def request_fields(
     timeout: bytes | None,
     encoding: str | None,
     custom: list[Field],
-) -> list[Field]:
+) -> Headers:
     """Request-Headers in the order that PROTOCOL-HTTP2 "Requests" gives (HDR-1)."""
     bare = _request(config.scheme, path, authority, subtype, config.user_agent, encoding, config.compressions)
     if timeout is not None:
-        return [*bare[:_TARGET], (b"grpc-timeout", timeout), *bare[_TARGET:], *custom]
-    return [*bare, *custom] if custom else bare
+        fields = bare.fields
+        return Headers([*fields[:_TARGET], (b"grpc-timeout", timeout), *fields[_TARGET:], *custom])
+    return Headers([*bare.fields, *custom]) if custom else bare
 
 
 _TARGET: Final = 4
@@ -95,53 +97,51 @@ def _request(
     user_agent: str,
     encoding: str | None,
     compressions: tuple[str, ...],
-) -> FieldList:
+) -> Headers:
     """A request without timeout and metadata; the first `_TARGET` fields stand before the timeout."""
-    return FieldList(
-        (
-            (b":method", b"POST"),
-            (b":scheme", scheme.encode()),
-            (b":path", path.encode()),
-            (b":authority", authority.encode()),
-            (b"te", b"trailers"),
-            (b"content-type", content_type_of(subtype)),
-            (b"user-agent", f"{user_agent} {USER_AGENT}".lstrip().encode()),
-            *([] if encoding is None else [(b"grpc-encoding", encoding.encode())]),
-            accepted_encodings(compressions),
-        )
+    fields = (
+        (b":method", b"POST"),
+        (b":scheme", scheme.encode()),
+        (b":path", path.encode()),
+        (b":authority", authority.encode()),
+        (b"te", b"trailers"),
+        (b"content-type", content_type_of(subtype)),
+        (b"user-agent", f"{user_agent} {USER_AGENT}".lstrip().encode()),
+        *([] if encoding is None else [(b"grpc-encoding", encoding.encode())]),
+        accepted_encodings(compressions),
     )
+    return Headers(FieldList(fields))
 
 
 # --- what a server sends ---------------------------------------------------------------------------------------------
 
 
-def response_fields(config: ServerConfig, subtype: str, encoding: str | None, custom: Sequence[Field]) -> list[Field]:
+def response_headers(config: ServerConfig, subtype: str, encoding: str | None, custom: Sequence[Field]) -> Headers:
     """Response-Headers (HDR-13)."""
     bare = _response(subtype, encoding, config.compressions)
-    return [*bare, *custom] if custom else bare
+    return Headers([*bare.fields, *custom]) if custom else bare
 
 
 @lru_cache(REMEMBERED)
-def _response(subtype: str, encoding: str | None, compressions: tuple[str, ...]) -> FieldList:
-    return FieldList(
-        (
-            (b":status", b"200"),
-            (b"content-type", content_type_of(subtype)),
-            *([] if encoding is None else [(b"grpc-encoding", encoding.encode())]),
-            accepted_encodings(compressions),
-        )
+def _response(subtype: str, encoding: str | None, compressions: tuple[str, ...]) -> Headers:
+    fields = (
+        (b":status", b"200"),
+        (b"content-type", content_type_of(subtype)),
+        *([] if encoding is None else [(b"grpc-encoding", encoding.encode())]),
+        accepted_encodings(compressions),
     )
+    return Headers(FieldList(fields))
 
 
-_STATUS_LISTS: Final = tuple(FieldList([(b"grpc-status", b"%d" % code)]) for code in StatusCode)
+_BARE_TRAILERS: Final = tuple(Headers(FieldList([(b"grpc-status", b"%d" % code)]), True) for code in StatusCode)
 
 
-def trailer_fields(status: Status, custom: Sequence[Field]) -> list[Field]:
+def trailers(status: Status, custom: Sequence[Field]) -> Headers:
     """Trailers (STAT-1): the message is left out when it is empty (STAT-8)."""
-    bare = _STATUS_LISTS[status.code]
+    bare = _BARE_TRAILERS[status.code]
     if not status.message:
-        return [*bare, *custom] if custom else bare
-    return [*bare, (b"grpc-message", encode_message(status.message)), *custom]
+        return Headers([*bare.fields, *custom], True) if custom else bare
+    return Headers([*bare.fields, (b"grpc-message", encode_message(status.message)), *custom], True)
 
 
 def trailers_only_fields(
@@ -151,7 +151,7 @@ def trailers_only_fields(
     return [
         (b":status", http_status),
         (b"content-type", content_type_of(subtype)),
-        *trailer_fields(status, []),
+        *trailers(status, ()).fields,
         *custom,
     ]
 
@@ -176,17 +176,9 @@ def parted(fields: Sequence[Field]) -> tuple[tuple[Field, ...], dict[bytes, byte
     return tuple(own), varying, custom
 
 
-def _known(block: Block, kind: type[KindT], *reader: object) -> KindT | None:
-    """What the block was read as before by the same reader, if that was of this kind: nothing else need be judged."""
-    known = block.known
-    if len(known) > 1 and known[1:] == reader and isinstance(known[0], kind):
-        return known[0]
-    return None
-
-
-def _remember(block: Block, read: KindT, *reader: object) -> KindT:
+def _remember(block: Block, read: KindT) -> KindT:
     if block.size <= REMEMBERED_SIZE:
-        block.known = (read, *reader)  # type: ignore[misc]
+        block.known = read  # type: ignore[misc]
     return read
 
 
@@ -246,7 +238,8 @@ class Refusal:
 
 def read_request(block: Block, config: ServerConfig, *, full: Limit | None) -> Request | Refusal:
     """Judges a request in the order of HDR-14; the first fault wins. ``full``: why there is no room for one more."""
-    if full is None and (known := _known(block, Request, config)) is not None:
+    known = block.known
+    if type(known) is Request and full is None:
         return known
     own, varying, custom = parted(block.fields)
     define = _define if block.size <= REMEMBERED_SIZE else _define.__wrapped__
@@ -274,7 +267,7 @@ def read_request(block: Block, config: ServerConfig, *, full: Limit | None) -> R
         return _refuse(definition, Wrong(StatusCode.DEADLINE_EXCEEDED, "the deadline had passed on arrival"))
     if definition.target is not None:
         return _refuse(definition, definition.target)
-    return _remember(block, Request(definition, timeout, metadata), config)
+    return _remember(block, Request(definition, timeout, metadata))
 
 
 def _refuse(definition: Definition, wrong: Wrong, limit: Limit | None = None) -> Refusal:
@@ -341,8 +334,9 @@ def _define(
 class Response:
     """Response-Headers of gRPC; ``encoding``: the value of ``grpc-encoding``."""
 
-    metadata: Metadata
+    initial: InitialMetadata
     encoding: str
+    requested_subtype: str
 
 
 @value
@@ -354,10 +348,9 @@ class ForeignResponse:
 
 @value
 class Outcome:
-    """The status and metadata of the block that ends a call; ``status`` None: it has no ``grpc-status``."""
+    """What the block that ends a call says, as the end of that call; None: it has no ``grpc-status``."""
 
-    status: Status | None
-    metadata: Metadata = EMPTY
+    ended: CallEnded | None
 
 
 @value
@@ -370,7 +363,8 @@ class BadBlock:
 
 
 def read_response(block: Block, requested_subtype: str, config: ClientConfig) -> Response | ForeignResponse | BadBlock:
-    if (known := _known(block, Response, requested_subtype, config)) is not None:
+    known = block.known
+    if type(known) is Response and known.requested_subtype == requested_subtype:
         return known
     if block.size > config.max_header_list_size:
         return _too_large(block, config.max_header_list_size)
@@ -383,7 +377,7 @@ def read_response(block: Block, requested_subtype: str, config: ClientConfig) ->
         metadata = decode_metadata(custom, config.sensitive_metadata) if custom else EMPTY
     except InvalidMetadataError as error:
         return BadBlock(Status(StatusCode.INTERNAL, str(error)), ErrorCode.PROTOCOL_ERROR)
-    return _remember(block, Response(metadata, encoding), requested_subtype, config)
+    return _remember(block, Response(InitialMetadata(metadata), encoding, requested_subtype))
 
 
 @lru_cache(REMEMBERED)
@@ -401,7 +395,8 @@ def _judge_response(own: tuple[Field, ...], requested_subtype: str) -> str | For
 
 def read_outcome(block: Block, config: ClientConfig) -> Outcome | BadBlock:
     """Trailers or Trailers-Only: a ``grpc-status`` counts whatever else the block says (STAT-11)."""
-    if (known := _known(block, Outcome, config)) is not None:
+    known = block.known
+    if type(known) is Outcome:
         return known
     if block.size > config.max_header_list_size:
         return _too_large(block, config.max_header_list_size)
@@ -414,7 +409,7 @@ def read_outcome(block: Block, config: ClientConfig) -> Outcome | BadBlock:
     except InvalidMetadataError as error:
         return BadBlock(Status(StatusCode.INTERNAL, str(error)), ErrorCode.PROTOCOL_ERROR)
     status = parse_status(codes, varying.get(b"grpc-message", b""))
-    return _remember(block, Outcome(status, metadata), config)
+    return _remember(block, Outcome(CallEnded(status, metadata)))
 
 
 def foreign_status(fields: Sequence[Field]) -> Status | None:

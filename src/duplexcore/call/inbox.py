@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
@@ -46,6 +45,8 @@ class Inbox:
 
     __slots__ = (
         "_aside",
+        "_config",
+        "_decoder",
         "_early",
         "_first",
         "_lane",
@@ -54,18 +55,24 @@ class Inbox:
         "_rest",
         "_second",
         "_spare",
-        "decoder",
+        "encoding",
+        "fault",
         "was_compressed",
     )
 
     def __init__(self, lane: Lane, config: Config) -> None:
         self._lane = lane
-        self.decoder = MessageDecoder(config.max_receive_message_size, config.compressions)
+        self._config = config
+        self._decoder: MessageDecoder | None = None  # made for the first frame that is not one message, whole and plain
+        #: The peer's ``grpc-encoding``.
+        self.encoding = ""
+        #: Why nothing more can come, if something was wrong with the messages.
+        self.fault: Fault | None = None
         #: Whether the message that was taken last came compressed (COMP-11).
         self.was_compressed = False
         # What waits is one thing nearly always: a queue of its own would take more memory than all else of a call.
         self._first: Item | CallEvent | None = None
-        self._rest: deque[Item | CallEvent] | None = None
+        self._rest: list[Item | CallEvent] | None = None
         self._reader = _UNASKED
         self._owed = 0  # bytes that were taken, and are not credited yet: fewer than `SMALL`
         self._early = 0  # bytes of the next message that were credited before it was taken
@@ -77,11 +84,11 @@ class Inbox:
 
     def receive(self, data: bytes) -> bool:
         """Takes bytes of messages in; whether the reader must be told. See `fault` after it."""
-        decoder = self.decoder
+        decoder = self._decoder
         if (
-            int.from_bytes(data[:PREFIX], "big") == len(data) - PREFIX <= decoder.limit
-            and not decoder.buffered
-            and decoder.fault is None
+            int.from_bytes(data[:PREFIX], "big") == len(data) - PREFIX <= self._config.max_receive_message_size
+            and (decoder is None or not decoder.buffered)
+            and self.fault is None
         ):  # one message, whole and plain: what most frames bring
             if self._second is not None:
                 self._keep_aside(data[PREFIX:], self._second)
@@ -91,6 +98,12 @@ class Inbox:
             else:
                 self._append(Run(data, 1))
             return self.tell()
+        if self.fault is not None:
+            return False
+        if decoder is None:
+            config = self._config
+            decoder = self._decoder = MessageDecoder(config.max_receive_message_size, config.compressions)
+            decoder.encoding = self.encoding
         came = False
         for item in decoder.feed(data):
             came = True
@@ -100,6 +113,7 @@ class Inbox:
                 self._append(item)
             elif not self._keep_aside(item, self._second):
                 return False
+        self.fault = decoder.fault
         if self._second is not None:
             if decoder.buffered:  # of the second one, too: it is refused when it is whole
                 self._advance_unfinished()
@@ -116,7 +130,7 @@ class Inbox:
             self._first = item
         elif self._rest is None:
             if not (isinstance(item, Run) and isinstance(self._first, Run) and self._first.absorb(item)):
-                self._rest = deque((item,))
+                self._rest = [item]
         else:
             last = self._rest[-1]
             if not (isinstance(item, Run) and isinstance(last, Run) and last.absorb(item)):
@@ -126,7 +140,7 @@ class Inbox:
         if self._rest is None:
             self._first = None
         else:
-            self._first = self._rest.popleft()
+            self._first = self._rest.pop(0)
             if not self._rest:
                 self._rest = None
 
@@ -138,20 +152,20 @@ class Inbox:
     def _keep_aside(self, item: Item, second: Fault) -> bool:
         """Whether it was the only message so far."""
         if self._spare is not None or _count(item) > 1:
-            self.decoder.fault = second
+            self.fault = second
             return False
         self._spare, self._aside = item, self._early
         return True
 
     @property
-    def fault(self) -> Fault | None:
-        """Why nothing more can come, if something was wrong with the messages."""
-        return self.decoder.fault
-
-    @property
     def unfinished(self) -> bool:
         """Whether a message has come in part."""
-        return self.decoder.buffered > 0
+        return self.buffered > 0
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of the unfinished message that have come."""
+        return 0 if self._decoder is None else self._decoder.buffered
 
     def put(self, event: CallEvent) -> bool:
         """Whether the reader must be told."""
@@ -262,8 +276,8 @@ class Inbox:
     def end(self, event: CallEvent) -> None:
         """Nothing comes after this; what came before it can still be taken, and the reader is told in any case."""
         self._spare = None
-        if self.decoder.buffered:
-            self.decoder.drop()
+        if self._decoder is not None:
+            self._decoder.drop()
         self._append(event)
         self._reader = _ANNOUNCED
 
@@ -301,36 +315,39 @@ class Inbox:
 
     def _found_nothing(self) -> None:
         self._reader = _WAITING
-        if self.decoder.buffered:
+        if self._decoder is not None and self._decoder.buffered:
             self._advance_unfinished()
 
     def _advance_unfinished(self) -> None:
         """A reader waits for a message that may be larger than the window, or it is the only one: its bytes are
         credited before they are taken, up to the message limit, which the decoder has checked (FLOW-4); and before
         they come, or the peer would wait for credit again and again."""
-        ahead = self._ahead
+        assert self._decoder is not None
+        ahead = self._ahead(self._decoder)
         if ahead <= AHEAD // 2:
-            owed = min(self.decoder.missing, AHEAD) - ahead
+            owed = min(self._decoder.missing, AHEAD) - ahead
             if owed > 0:
                 self._early += owed
                 self._lane.advance(owed)
 
-    @property
-    def _ahead(self) -> int:
+    def _ahead(self, decoder: MessageDecoder) -> int:
         """Bytes of the unfinished message that are credited and have not come; negative: that have, and are not."""
-        return self._early - self._aside - self.decoder.buffered
+        return self._early - self._aside - decoder.buffered
 
     @property
     def joinable(self) -> int:
         """How many bytes are only kept: they end no message, and none before the last makes credit due."""
-        decoder = self.decoder
-        missing, ahead = decoder.missing, self._ahead
+        decoder = self._decoder
+        if decoder is None:
+            return 0
+        missing, ahead = decoder.missing, self._ahead(decoder)
         if ahead < missing and (self._reader is _WAITING or self._second is not None):
             return min(missing, ahead - AHEAD // 2)
         return missing
 
     def fingerprint_state(self) -> object:
-        """Without the accident of how messages were joined: each is shown as it came, or would have come plain."""
+        """Without the accident of how bytes were cut, and messages joined: each is shown as it came, or would have come
+        plain."""
         shown: list[object] = []
         for item in self.waiting:
             if isinstance(item, (Run, bytes)):
@@ -341,8 +358,11 @@ class Inbox:
                     shown.append(whole)
             else:
                 shown.append(item)
-        others = [getattr(self, name) for name in self.__slots__ if name not in ("_first", "_rest")]
-        return [shown, *others]
+        decoder = self._decoder
+        unfinished = decoder.fingerprint_state() if decoder is not None and decoder.buffered else None
+        shown_otherwise = ("_first", "_rest", "_config", "_decoder")
+        others = [getattr(self, name) for name in self.__slots__ if name not in shown_otherwise]
+        return [shown, unfinished, *others]
 
 
 def _count(item: Item) -> int:

@@ -25,8 +25,9 @@ class Block:
 
     fields: Sequence[Field]
     size: int
-    #: What it was read as, and for whom, by the call that had it before: most blocks come again and again.
-    known: tuple[object, ...] = field(default=(), compare=False, repr=False)
+    #: What it was read as by the call that had it before: most blocks come again and again. All who read it have the
+    #: same configuration.
+    known: object = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, fields: Sequence[Field]) -> Block:

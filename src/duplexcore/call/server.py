@@ -18,12 +18,11 @@ from ..metadata import (
     field_list_size,
 )
 from ..status import ErrorCode, Status, StatusCode
-from ..values import value
 from . import headers
 from .base import Call, CallOwner, reset_text
 from .events import CallEnded, HalfClosed, Origin
 from .lane import Block, Data, Headers, Lane, Output
-from .tables import DISORDER, RECEIVE_FAULTS, SERVER_HEARD, Fault, Hear, Receive, Say, Send
+from .tables import DISORDER, RECEIVE_FAULTS, SAID, SERVER_HEARD, Fault, Hear, Receive, Say, Send
 
 __all__ = ["ServerCall"]
 
@@ -40,6 +39,9 @@ _LAST_HEADERS: Final = Hear.LAST_HEADERS
 _LOCAL: Final = Origin.LOCAL
 
 OK = Status()
+#: How most calls end, and what tells most of their ends before.
+_FINISHED: Final = CallEnded(OK, EMPTY, _LOCAL)
+_HALF_CLOSED: Final = HalfClosed()
 _NO_REQUEST = Fault(
     StatusCode.UNIMPLEMENTED, ErrorCode.NO_ERROR, "the client half-closed without the one request that the method has"
 )
@@ -78,6 +80,7 @@ class ServerCall(Call):
         "_custom",
         "_definition",
         "_final",
+        "_final_custom",
         "_finished",
         "_headers_sent",
         "_initial_said",
@@ -97,7 +100,8 @@ class ServerCall(Call):
         self._initial_said = False  # it asked for headers before any message
         self._headers_sent = False
         self._finished = False  # it said finish()
-        self._final: _Final | None = None  # trailers that wait to be framed
+        self._final: CallEnded | None = None  # the end whose trailers wait to be framed,
+        self._final_custom: Sequence[Field] = ()  # and its metadata as header fields
         self._refusal: list[Field] | None = None  # the answer to a request that was never announced
 
     @property
@@ -164,7 +168,7 @@ class ServerCall(Call):
         Nothing but the trailers is sent when neither initial metadata nor a message was (STAT-2). Raises
         `LocalProtocolError` when it was said before and its trailers wait to be sent, or for metadata that can not be.
         """
-        following = self._may_say(_FINISH)
+        following = SAID[_FINISH][self.send_state] or self._may_say(_FINISH)
         trailers = EMPTY
         custom: Sequence[Field] = ()
         if trailing_metadata is not EMPTY and trailing_metadata != ():
@@ -177,7 +181,9 @@ class ServerCall(Call):
             self._owner._call_released(self)
             return
         self.send_state = following
-        self._final = _Final(status, trailers, custom)
+        usual = trailers is EMPTY and status == OK
+        self._final = _FINISHED if usual else CallEnded(status, trailers, _LOCAL)
+        self._final_custom = custom
         self._inbox.clear()
         self._lane.wants_write()
 
@@ -189,9 +195,9 @@ class ServerCall(Call):
 
     def pull(self, room: int, now: float) -> Output | None:
         if self._refusal is not None:
-            fields, self._refusal = self._refusal, None
-            if self._fits(fields):
-                return Headers(fields, True)
+            output, self._refusal = Headers(self._refusal, True), None
+            if self._fits(output):
+                return output
             self._lane.abort(ErrorCode.INTERNAL_ERROR)
             return None
         if self._outbox.size or (self._initial_said and self.ended is None):
@@ -205,38 +211,36 @@ class ServerCall(Call):
         return self._close() if self._final is not None else None
 
     def _open(self) -> Output | None:
-        fields = headers.response_fields(self.config, self._subtype, self.compression, self._custom)
-        if self._fits(fields):
+        output = headers.response_headers(self.config, self._subtype, self.compression, self._custom)
+        if self._fits(output):
             self._headers_sent = True
-            return Headers(fields)
+            return output
         self._cut_off(Status(StatusCode.INTERNAL, "the initial metadata is above the client's limit"), Origin.LIBRARY)
         return self._close()
 
     def _close(self) -> Output | None:
         assert self._final is not None
         final, self._final = self._final, None
-        status = final.status
-        fields = self._final_fields(status, final.custom)
-        lesser = _lesser(status)
-        while not self._fits(fields):
-            if (spoken := next(lesser, None)) is None:
-                break
-            fields = self._final_fields(spoken, ())
-        else:
-            self._end(CallEnded(status, final.metadata, _LOCAL))
-            return Headers(fields, True)
-        text = "the trailers are above the client's limit"
-        self._end(CallEnded(Status(StatusCode.INTERNAL, text), EMPTY, Origin.LIBRARY))
-        self._lane.abort(ErrorCode.INTERNAL_ERROR)
-        return None
+        output = self._last(final.status, self._final_custom)
+        if not self._fits(output):
+            lesser = (self._last(status, ()) for status in _lesser(final.status))
+            fitting = next(filter(self._fits, lesser), None)
+            if fitting is None:
+                text = "the trailers are above the client's limit"
+                self._end(CallEnded(Status(StatusCode.INTERNAL, text), EMPTY, Origin.LIBRARY))
+                self._lane.abort(ErrorCode.INTERNAL_ERROR)
+                return None
+            output = fitting
+        self._end(final)
+        return output
 
-    def _final_fields(self, status: Status, custom: Sequence[Field]) -> list[Field]:
+    def _last(self, status: Status, custom: Sequence[Field]) -> Headers:
         if self._headers_sent:
-            return headers.trailer_fields(status, custom)
-        return headers.trailers_only_fields(self._subtype, status, custom)
+            return headers.trailers(status, custom)
+        return Headers(headers.trailers_only_fields(self._subtype, status, custom), True)
 
-    def _fits(self, fields: list[Field]) -> bool:
-        return field_list_size(fields) <= self._lane.header_limit
+    def _fits(self, output: Headers) -> bool:
+        return field_list_size(output.fields) <= self._lane.header_limit
 
     def on_deadline(self) -> None:
         """The deadline has passed on our clock: the handler is cut off, the client gets the status (DUP-13)."""
@@ -268,7 +272,7 @@ class ServerCall(Call):
             self._owner._te_missing()
         self.method = definition.path
         self.metadata = request.metadata
-        self._inbox.decoder.encoding = definition.encoding
+        self._inbox.encoding = definition.encoding
         if self.config.compression is not None:
             self.choose_compression(self.config.compression)
         self._owner._call_started(self, request.timeout)
@@ -285,8 +289,8 @@ class ServerCall(Call):
             inbox = self._inbox
             if inbox.receive(data):
                 self._owner._call_readable(self)
-            if (fault := inbox.decoder.fault) is not None:
-                self._fail(fault)
+            if inbox.fault is not None:
+                self._fail(inbox.fault)
 
     def on_end(self) -> None:
         if self.ended is None and self._hear(_END):
@@ -325,7 +329,7 @@ class ServerCall(Call):
         if self._inbox.unfinished:
             self._fail(Fault(StatusCode.INTERNAL, ErrorCode.NO_ERROR, "the client half-closed inside a message"))
         elif self._inbox.complete():
-            self._put(HalfClosed())
+            self._put(_HALF_CLOSED)
         else:
             self._fail(_NO_REQUEST)
 
@@ -350,7 +354,7 @@ class ServerCall(Call):
         if mid_message:
             self._lane.abort(ErrorCode.CANCEL)
         else:
-            self._final = _Final(status, EMPTY, ())
+            self._final, self._final_custom = self.ended, ()
             self._lane.wants_write()
 
     def _end(self, ended: CallEnded) -> None:
@@ -365,15 +369,6 @@ def _lesser(status: Status) -> Iterator[Status]:
     """What does not fit loses its metadata first, then its message: the status at least (MD-12)."""
     for message in (status.message[:100], ""):
         yield Status(status.code, message)
-
-
-@value
-class _Final:
-    """The trailers of a call: status, metadata, and the latter as header fields."""
-
-    status: Status
-    metadata: Metadata
-    custom: Sequence[Field]
 
 
 def _encode(metadata: MetadataLike) -> list[Field]:

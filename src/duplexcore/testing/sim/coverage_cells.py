@@ -53,7 +53,7 @@ class Table(NamedTuple):
 
 
 TABLES: Final = (
-    Table("SEND", "SAID", SEND, Send, Say, (duplexcore.call.base,)),
+    Table("SEND", "SAID", SEND, Send, Say, (duplexcore.call.base, duplexcore.call.client, duplexcore.call.server)),
     Table("CLIENT_RECEIVE", "CLIENT_HEARD", CLIENT_RECEIVE, Receive, Hear, (duplexcore.call.client,)),
     Table("SERVER_RECEIVE", "SERVER_HEARD", SERVER_RECEIVE, Receive, Hear, (duplexcore.call.server,)),
     Table("STREAM", "FRAMED", STREAM, StreamState, Step, (duplexcore.http2.lane,)),

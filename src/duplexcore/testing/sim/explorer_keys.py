@@ -114,7 +114,7 @@ def _call(half: Half, call: Call) -> Any:
         (call.send_state.name, call.receive_state.name, half.accepted, half.taken),
         call.deadline is not None and half.now >= call.deadline,
         call._outbox.fingerprint_state()[:2],
-        (unread, inbox._reader.name, inbox._early, inbox._owed, inbox.decoder.buffered),
+        (unread, inbox._reader.name, inbox._early, inbox._owed, inbox.buffered),
         _own(call),
         _lane(half, call),
     )

@@ -219,4 +219,4 @@ def kept_bytes(app: App) -> int:
     items = sum(len(item.fingerprint_state()) for item in lying(app) if isinstance(item, Run))
     items += sum(len(item) for item in lying(app) if isinstance(item, bytes))
     items += sum(item.wire_size for item in lying(app) if isinstance(item, Unpacked))
-    return items + int(inbox.decoder.buffered)
+    return items + int(inbox.buffered)
