@@ -34,23 +34,19 @@ async def run_handler(core: ServerCore, registered: Registered) -> None:
         with core.driver.new_scope(deadline=deadline) as core.scope:
             if engine.ended is not None:  # before the task ran
                 core.scope.cancel()
-            outcome = await _outcome(core, registered)
+            try:
+                await _KINDS[registered.method.kind](core, registered)
+                outcome = OK, core.trailing_metadata
+            except Exception as raised:  # noqa: BLE001 - whatever a handler raises is an answer to its client
+                outcome = _judge(core, sole(raised))
+            except anyio.get_cancelled_exc_class() as raised:
+                if is_cancelled():
+                    raise
+                outcome = _judge(core, raised)
     finally:
         core.leave()
         _finish(core, outcome)
-        core.driver.wake_writer()
-
-
-async def _outcome(core: ServerCore, registered: Registered) -> tuple[Status, Metadata]:
-    try:
-        await _KINDS[registered.method.kind](core, registered)
-    except Exception as raised:  # noqa: BLE001 - whatever a handler raises is an answer to its client
-        return _judge(core, sole(raised))
-    except anyio.get_cancelled_exc_class() as raised:
-        if is_cancelled():
-            raise
-        return _judge(core, raised)
-    return OK, core.trailing_metadata
+        core.tell()
 
 
 def _finish(core: ServerCore, outcome: tuple[Status, Metadata] | None) -> None:
@@ -103,14 +99,14 @@ def _sendable(core: ServerCore, metadata: Metadata) -> Metadata:
 async def _unary(core: ServerCore, registered: Registered) -> None:
     """As `_request` and `_respond` do it, without the objects and coroutines between: most calls are of this kind."""
     method = registered.method
-    if (payload := await core.take()) is None:
+    payload = core.engine.take_message()
+    if payload is None and (payload := await core.take()) is None:
         await core.end_of_messages()
     try:
         request = method.request_codec.decode(payload)
     except Exception as error:
         raise core.undecodable(error) from error
-    response = await registered.handler(request, ServerContext(core))
-    await core.offer(method.response_codec.encode(response))
+    core.respond(method.response_codec.encode(await registered.handler(request, ServerContext(core))))
 
 
 async def _server_streaming(core: ServerCore, registered: Registered) -> None:

@@ -41,6 +41,10 @@ class ServerCore(CallCore[ServerCall]):
         if self.scope is not None and not self.left:
             self.scope.cancel()
 
+    def respond(self, payload: bytes) -> None:
+        """The one response of a method: there is room for it. After the call's end it does nothing."""
+        self.engine.send_message(payload, compress=self.compress_next)
+
     async def end_of_messages(self) -> NoReturn:
         if self.engine.ended is not None:
             await self.refuse()
