@@ -112,6 +112,19 @@ class CallCore(Generic[EngineCallT]):
             self.tell()  # credit for what was taken
         return message
 
+    def offer_now(self, payload: bytes, compress: bool | None = None) -> bool:
+        """`offer`, where there is nothing to wait for, and nothing to raise for its order. False: there is."""
+        engine = self.engine
+        if self._writing or self._turn <= 0 or self.left or self.said_all or not engine.writable:
+            return False
+        self._turn -= 1
+        if compress is None:
+            compress, self.compress_next = self.compress_next, None
+        engine.send_message(payload, compress=compress)
+        if self._told != self.driver.turn:
+            self.tell()
+        return True
+
     async def offer(self, payload: bytes, compress: bool | None = None) -> None:
         """Queues a message, once there is room. A cancelled wait has queued nothing.
 
@@ -120,24 +133,18 @@ class CallCore(Generic[EngineCallT]):
         """
         if self._writing:
             raise anyio.BusyResourceError("sending to")
-        engine = self.engine
-        self._turn -= 1
-        if self._turn < 0 or not engine.writable:
+        while not self.offer_now(payload, compress):
             self._writing = True
             try:
                 await self._room()
             finally:
                 self._writing = False
-        if self.left:
-            raise self.closed_error()
-        if self.said_all:
-            raise anyio.ClosedResourceError("this side has said that it sends no more messages")
-        if compress is None:
-            compress, self.compress_next = self.compress_next, None
-        if not engine.send_message(payload, compress=compress):
-            await self.refuse()
-        if self._told != self.driver.turn:
-            self.tell()
+            if self.left:
+                raise self.closed_error()
+            if self.said_all:
+                raise anyio.ClosedResourceError("this side has said that it sends no more messages")
+            if self.engine.ended is not None:
+                await self.refuse()
 
     def tell(self) -> None:
         """Lets the driver write what comes of what was said: it need hear that once a turn."""
@@ -152,7 +159,7 @@ class CallCore(Generic[EngineCallT]):
 
     async def _room(self) -> None:
         """Until a message may be offered, or never will be."""
-        if self._turn < 0:
+        if self._turn <= 0:
             await self._pass_turn()
         while not self.engine.writable and self.engine.ended is None and not self.left and not self.said_all:
             if (waiter := self._writable) is None:

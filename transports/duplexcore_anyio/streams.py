@@ -87,7 +87,9 @@ class CallWriter(ObjectSendStream[M]):
         """
         if self._closed:
             raise anyio.ClosedResourceError
-        await self._core.offer(self._encode(item), compress)
+        core, payload = self._core, self._encode(item)
+        if not core.offer_now(payload, compress):
+            await core.offer(payload, compress)
 
     async def send_all(self, source: Iterable[M] | AsyncIterable[M]) -> None:
         """Sends every message of an iterable or async iterable, and closes it when it is a generator.
