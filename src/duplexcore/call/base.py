@@ -183,10 +183,11 @@ class Call:
 
     def _pull_payload(self, room: int) -> bytes | memoryview:
         """Up to ``room`` bytes of the waiting messages; at least one byte of both."""
-        outbox, limit = self._outbox, self.config.send_buffer
-        was_full = outbox.size >= limit
+        outbox = self._outbox
+        if outbox.size < self.config.send_buffer:
+            return outbox.pull(room)
         payload = outbox.pull(room)
-        if was_full and self.writable:
+        if self.writable:
             self._owner._call_writable(self)
         return payload
 

@@ -167,7 +167,8 @@ class ClientCall(Call):
                 return None
             payload = self._pull_payload(room)
             more = self._outbox.size > 0
-            return Data(payload, self.send_state is _CLOSED and not more, more)
+            end = self.send_state is _CLOSED and not more
+            return Data(payload, end, more) if end or more or type(payload) is not bytes else payload
         return Data(b"", True) if self.send_state is _CLOSED else None
 
     def _open(self, now: float) -> Output | None:

@@ -12,7 +12,7 @@ from enum import Enum
 
 from ..status import ErrorCode
 from .events import Origin
-from .lane import Block, CallSide, Data, Headers, Output
+from .lane import Block, CallSide, Data, Headers
 
 __all__ = ["Direction", "InProcessLane", "InProcessLink"]
 
@@ -35,7 +35,7 @@ class InProcessLane:
         self._link = link
         #: The direction in which this end sends, what is under way in it, and whether it has sent its last.
         self.toward = toward
-        self.carried: deque[Output | ErrorCode] = deque()
+        self.carried: deque[Headers | Data | ErrorCode] = deque()
         self.ended = False
         #: Bytes that may still be sent.
         self.room = window
@@ -101,6 +101,8 @@ class InProcessLink:
         output = lane.call.pull(lane.room, now)
         if output is None:
             return False
+        if isinstance(output, bytes):
+            output = Data(output)
         if isinstance(output, Data):
             lane.room -= len(output.payload)
             output = Data(bytes(output.payload), output.end, output.more)

@@ -52,7 +52,8 @@ class Data:
     more: bool = field(default=True, compare=False)
 
 
-Output = Headers | Data
+#: Plain bytes: `Data` that are not the last, and with nothing more behind them, as those of most messages.
+Output = Headers | Data | bytes
 
 
 class Lane(Protocol):

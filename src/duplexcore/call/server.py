@@ -207,7 +207,8 @@ class ServerCall(Call):
                 if room <= 0:
                     return None
                 payload = self._pull_payload(room)
-                return Data(payload, False, self._outbox.size > 0 or self._final is not None)
+                more = self._outbox.size > 0 or self._final is not None
+                return Data(payload, False, more) if more or type(payload) is not bytes else payload
         return self._close() if self._final is not None else None
 
     def _open(self) -> Output | None:

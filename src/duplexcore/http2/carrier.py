@@ -512,6 +512,9 @@ class Http2Carrier:
         if output is not None and self._strikes is not None:
             self._strikes.sent()
         while output is not None:
+            if isinstance(output, bytes):
+                core.send_data(lane, output, longest, end=False)
+                return
             if isinstance(output, Headers):
                 core.send_headers(lane, output.fields, end=output.end)
             else:
