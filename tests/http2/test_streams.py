@@ -64,6 +64,18 @@ def test_a_slot_frees_at_the_end_and_at_a_written_reset() -> None:
     assert bench.briefs() == ["RST 3 CANCEL", "HEADERS 5"]
 
 
+@pytest.mark.req("CONN-7")
+@pytest.mark.parametrize("most", [1, 65_536])
+def test_a_slot_that_frees_is_used_at_once_however_much_is_taken(most: int) -> None:
+    """Found by P15: two resets wait, and a call for a stream."""
+    bench = ClientBench(settings={raw.MAX_STREAMS: 2})
+    calls = [bench.engine.start_call("/a/b") for _ in range(3)]
+    bench.pull()
+    calls[0].cancel()
+    calls[1].cancel()
+    assert [frame.brief for frame in bench.pull(most)] == ["RST 1 CANCEL", "HEADERS 5", "RST 3 CANCEL"]
+
+
 @pytest.mark.req("CONN-6")
 def test_a_limit_lowered_below_the_use() -> None:
     bench = ClientBench(settings={raw.MAX_STREAMS: 3})

@@ -462,9 +462,13 @@ class Http2Carrier:
         return data
 
     def _frame_calls(self, now: float, max_bytes: int) -> None:
-        self._open_streams(now, max_bytes)
-        while self._core.pending < max_bytes:
-            lane = self._queues.next(window=self._core.connection_window > 0)
+        core, queues = self._core, self._queues
+        while True:
+            if queues.opening:  # before each turn, as if it were the first: the one before may have ended a stream
+                self._open_streams(now, max_bytes)
+            if core.pending >= max_bytes:
+                break
+            lane = queues.next(window=core.connection_window > 0)
             if lane is None:
                 break
             self._frame_turn(lane, now, max_bytes)
