@@ -117,7 +117,7 @@ class FrameGate:
 
     def receive(self, data: bytes | bytearray | memoryview, now: float) -> None:
         """Hands the frames that ``data`` completes to the sink. Raises `ConnectionFault`, after those before the bad
-        one. Each payload is copied once, out of ``data``."""
+        one. Nothing of ``data`` is kept; a short one is copied as a whole, of a long one each payload."""
         if self._preface or not self.inside_frame:
             self._since = now
         at = self._take_preface(data) if self._preface else 0
@@ -210,6 +210,7 @@ class FrameGate:
         return at + len(taken)
 
     def _frame(self, kind: int, stream_id: int, payload: bytes, now: float) -> None:
+        """What is not of the plain kinds, or came in parts; ``kind``: type and flags, as in `HEAD`."""
         frame = Frame(kind >> 8, kind & 0xFF, stream_id & MAX_ID, payload)
         if self._tap.observer is not None:
             self._tap.observer("in", frame)

@@ -82,7 +82,8 @@ class Http2Lane:
             self._carrier.queue(self)
 
     def consumed(self, size: int) -> None:
-        if RECEIVES[self.state] and self.abort_code is None and (increment := self.window.consumed(size)):
+        # For each message: as `receiving`, without a call.
+        if self.abort_code is None and RECEIVES[self.state] and (increment := self.window.consumed(size)):
             self._carrier.credit(self.stream_id, increment)
 
     def advance(self, size: int) -> None:
