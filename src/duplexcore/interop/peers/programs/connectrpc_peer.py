@@ -13,6 +13,7 @@ from typing import Any
 import hypercorn.asyncio
 import hypercorn.config
 import official
+import official_program
 import pyqwest
 from connectrpc.client import ConnectClient, ResponseMetadata
 from connectrpc.code import Code
@@ -291,7 +292,7 @@ async def _serve(flags: Flags) -> None:
         config.certfile, config.keyfile = flags.tls_cert_file, flags.tls_key_file
     config.bind = [f"fd://{listener.fileno()}"]
     application: Any = Application(service=None, endpoints=endpoints, codecs=[CODEC])
-    official.listening(listener.getsockname()[1])
+    official_program.listening(listener.getsockname()[1])
     await hypercorn.asyncio.serve(application, config)
 
 
@@ -300,4 +301,4 @@ def serve(flags: Flags) -> None:
 
 
 if __name__ == "__main__":
-    official.main(f"connectrpc {version('connectrpc')}", serve=serve, connect=connect, lacks=LACKS)
+    official_program.main(f"connectrpc {version('connectrpc')}", serve=serve, connect=connect, lacks=LACKS)

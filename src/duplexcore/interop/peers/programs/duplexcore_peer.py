@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Any
 
-import official
+import official_program
 from official import Flags, Method, Result
 
 from duplexcore import RpcError, Status, __version__
@@ -83,4 +83,4 @@ async def connect(flags: Flags) -> AsyncGenerator[Channel, None]:
 
 
 if __name__ == "__main__":
-    official.main(f"duplexcore {__version__}", serve=None, connect=connect)
+    official_program.main(f"duplexcore {__version__}", serve=None, connect=connect)

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import grpcio_peer
 import official
+import official_program
 from official import Flags, Method, Refused, Result
 
 # -- client ------------------------------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ async def _serve(flags: Flags) -> None:
     server.add_generic_rpc_handlers((service,))
     port = grpcio_peer.listen(server, flags)
     await server.start()
-    official.listening(port)
+    official_program.listening(port)
     await server.wait_for_termination()
 
 
@@ -196,4 +197,4 @@ def serve(flags: Flags) -> None:
 
 
 if __name__ == "__main__":
-    official.main(f"grpc.aio {grpc.__version__}", serve=serve, connect=connect, lacks=grpcio_peer.LACKS)
+    official_program.main(f"grpc.aio {grpc.__version__}", serve=serve, connect=connect, lacks=grpcio_peer.LACKS)

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import official
+import official_program
 from official import Flags, Method, Refused, Result
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -241,9 +242,9 @@ def serve(flags: Flags) -> None:
     server.add_generic_rpc_handlers((service,))
     port = listen(server, flags)
     server.start()
-    official.listening(port)
+    official_program.listening(port)
     server.wait_for_termination()
 
 
 if __name__ == "__main__":
-    official.main(f"grpcio {grpc.__version__}", serve=serve, connect=connect, lacks=LACKS, blocking=True)
+    official_program.main(f"grpcio {grpc.__version__}", serve=serve, connect=connect, lacks=LACKS, blocking=True)

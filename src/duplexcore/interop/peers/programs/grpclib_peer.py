@@ -12,6 +12,7 @@ from typing import Any
 import grpclib
 import grpclib.client
 import official
+import official_program
 from grpclib.config import Configuration
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
@@ -242,7 +243,7 @@ async def _serve(flags: Flags) -> None:
     listener = socket.create_server(("127.0.0.1", flags.port))
     server = Server([Service()])
     await server.start(sock=listener, ssl=context)
-    official.listening(listener.getsockname()[1])
+    official_program.listening(listener.getsockname()[1])
     await server.wait_closed()
 
 
@@ -251,4 +252,4 @@ def serve(flags: Flags) -> None:
 
 
 if __name__ == "__main__":
-    official.main(f"grpclib {grpclib.__version__}", serve=serve, connect=connect, lacks=LACKS)
+    official_program.main(f"grpclib {grpclib.__version__}", serve=serve, connect=connect, lacks=LACKS)
