@@ -38,6 +38,16 @@ def test_control_frames_come_first(bench_class: Any) -> None:
     assert not {"PING", "SETTINGS", "WINDOW_UPDATE"} & set(kinds[first_data:])
 
 
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_not_much_more_than_64_kib_are_written_at_once(lacking: int) -> None:
+    """The turn that reaches them is the last one."""
+    bench = wide(ClientBench)
+    calls = [bench.call() for _ in range(5)]
+    for number, call in enumerate(calls):
+        call.send_message(bytes(16 * 1024 - 9 - 5 - (lacking if number == 3 else 0)))
+    assert len(bench.engine.data_to_send(0.0)) == (4 * 16 * 1024 if not lacking else 5 * 16 * 1024 - 1)
+
+
 def test_the_order_within_a_call() -> None:
     bench = wide(ServerBench)
     call = bench.call(1)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from duplexcore.http2.frames import PREFACE, read_frames, write_frame
 from duplexcore.testing import raw
 
-FRAMES = st.tuples(st.integers(0, 255), st.integers(0, 255), st.integers(0, 2**31 - 1), st.binary(max_size=600))
+PAYLOADS = st.one_of(st.binary(max_size=600), st.sampled_from((65_535, 65_536, 200_001)).map(bytes))
+FRAMES = st.tuples(st.integers(0, 255), st.integers(0, 255), st.integers(0, 2**31 - 1), PAYLOADS)
 
 
 @given(st.lists(FRAMES, max_size=4), st.booleans())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from duplexcore import ClientConfig, ErrorCode, Origin, ServerConfig, StatusCode
+from duplexcore.config import Http2
 from duplexcore.testing import raw
 from duplexcore.testing.raw import message
 from tests.support.bench import ClientBench, ServerBench, heard, outcome
@@ -626,6 +627,25 @@ def test_h2_stays_usable_after_thousands_of_odd_endings() -> None:
     last = bench.call(half_close=True)
     bench.give(bench.peer.trailers_only(1001))
     assert outcome(last).status.code is StatusCode.OK
+
+
+@pytest.mark.req("FLOW-7")
+@pytest.mark.parametrize("http2", ["h2", "native"])
+def test_settings_that_take_a_window_above_its_limit_close_the_connection(http2: Http2) -> None:
+    """It is the core that finds it: what it says becomes the reason."""
+    bench = ClientBench(ClientConfig(http2=http2))
+    bench.call()
+    assert bench.feed(raw.settings({raw.INITIAL_WINDOW: raw.MAX_ID}), raw.window_update(1, 0)) == [
+        "SETTINGS ACK",
+        "RST 1 PROTOCOL_ERROR",
+    ]
+    bench.call()
+    assert bench.feed(raw.settings({raw.INITIAL_WINDOW: raw.MAX_ID - 1}), raw.window_update(3, 1)) == ["SETTINGS ACK"]
+    assert bench.feed(raw.settings({raw.INITIAL_WINDOW: raw.MAX_ID})) == ["GOAWAY 0 FLOW_CONTROL_ERROR"]
+    closed = bench.closed()
+    assert closed is not None
+    assert closed.code == ErrorCode.FLOW_CONTROL_ERROR
+    assert "flow control window" in closed.reason if http2 == "h2" else "the window of stream 3" in closed.reason
 
 
 def test_code_of_h2s_own_objections_is_kept() -> None:

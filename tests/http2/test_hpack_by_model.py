@@ -176,6 +176,21 @@ def test_blocks_mean_what_hpack_says(
             known[block] = got[0]
 
 
+@pytest.mark.req("SEC-6")
+@given(
+    st.lists(st.integers(0, 2**32), max_size=4),
+    st.sampled_from((b"", b"\x82", b"\x0f\x20\x01v", b"\x41\x20" + b"v" * 32)),
+)
+@settings(max_examples=60, database=None)
+def test_table_size_updates_are_counted_however_long_they_are(sizes: list[int], rest: bytes) -> None:
+    """Also those that are cut."""
+    updates = [integer(size, 5, 0x20) for size in sizes]
+    block = b"".join(updates)
+    assert size_updates(block + rest) == len(sizes)
+    for cut in range(len(block)):
+        assert size_updates(block[:cut]) == sum(len(b"".join(updates[:count])) < cut for count in range(len(updates)))
+
+
 @given(st.integers(60, 70), st.sampled_from((127, 128, 129)))
 @settings(max_examples=10, database=None)
 def test_so_many_blocks_of_such_a_length_are_remembered(count: int, longest: int) -> None:

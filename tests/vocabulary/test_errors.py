@@ -34,7 +34,10 @@ def test_an_rpc_error_carries_the_outcome() -> None:
     assert error.initial_metadata.get("a") == "1"
     assert error.trailing_metadata.get("b") == "2"
     assert error.unprocessed
-    assert RpcError(Status(StatusCode.ABORTED, "why")).status == Status(StatusCode.ABORTED, "why")
+    plain = RpcError(Status(StatusCode.ABORTED, "why"))
+    assert plain.status == Status(StatusCode.ABORTED, "why")
+    assert plain.initial_metadata == plain.trailing_metadata == Metadata()
+    assert plain.unprocessed is False  # the peer may have seen it
 
 
 def test_an_rpc_error_takes_metadata_in_every_form_that_is_sent() -> None:

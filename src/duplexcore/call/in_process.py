@@ -76,7 +76,7 @@ class InProcessLink:
 
     __slots__ = ("closed", "lanes", "opened")
 
-    def __init__(self, *, window: int = 65_535) -> None:
+    def __init__(self, *, window: int) -> None:
         self.lanes = {direction: InProcessLane(self, direction, window) for direction in Direction}
         #: Whether anything was sent at all; after a reset nothing more is.
         self.opened = False

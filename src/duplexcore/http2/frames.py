@@ -82,11 +82,11 @@ def read_frames(data: bytes) -> list[Frame]:
     """The frames of a byte string that holds whole ones only, the client's preface passed over."""
     at, frames = len(PREFACE) if data.startswith(PREFACE) else 0, []
     while at < len(data):
-        length = int.from_bytes(data[at : at + 3], "big")
-        end = at + HEADER_SIZE + length
-        stream_id = int.from_bytes(data[at + 5 : at + 9], "big") & MAX_ID
-        frames.append(Frame(data[at + 3], data[at + 4], stream_id, data[at + HEADER_SIZE : end]))
-        at = end
+        high, low, kind, stream_id = HEAD.unpack_from(data, at)
+        at += HEADER_SIZE
+        payload = data[at : at + (high << 16 | low)]
+        frames.append(Frame(kind >> 8, kind & 0xFF, stream_id & MAX_ID, payload))
+        at += len(payload)
     return frames
 
 

@@ -167,7 +167,7 @@ class H2Core:
         except h2.exceptions.ProtocolError as error:
             made = frames.read_frames(self._h2.data_to_send())  # its GOAWAY is not ours
             self._out += b"".join(bytes(frame) for frame in made if frame.type != FrameType.GOAWAY)
-            raise ConnectionFault(ErrorCode(int(error.error_code)), str(error) or type(error).__name__) from None
+            raise ConnectionFault(ErrorCode(int(error.error_code)), str(error)) from None
 
     # --- out ------------------------------------------------------------------------------------------------------
 
