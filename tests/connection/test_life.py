@@ -11,6 +11,7 @@ from duplexcore import (
     ErrorCode,
     Origin,
     ServerConfig,
+    ServerConnection,
     StatusCode,
     TimerKind,
 )
@@ -158,6 +159,14 @@ def test_age_has_jitter(jitter: float, age: float) -> None:
     assert bench.engine.timeout_reason is TimerKind.AGE
     assert farewells(bench, age - 0.1) == []
     assert farewells(bench, age + 0.001) == [b"max_age"]
+
+
+@pytest.mark.req("GOAW-3")
+def test_age_has_no_jitter_that_was_not_given() -> None:
+    server = ServerConnection(patient(max_connection_age=100.0), now=0.0)
+    while server.timeout_reason is not TimerKind.AGE and (due := server.next_timeout()) is not None:
+        server.handle_timeout(due)
+    assert server.next_timeout() == 100.0
 
 
 @pytest.mark.req("GOAW-3")

@@ -35,7 +35,7 @@ __all__: list[str] = []
 
 
 _HEADERS: Final = int(FrameType.HEADERS)
-_ANY = range(2**24)
+_ANY: Final = range(MAX_ID)  # lengths have 24 bits: any is below
 #: Shorter DATA frames are not looked at for what follows them: bytes.
 LONG: Final = 4096
 #: As much is copied as a whole, before frames are cut out of it: to cut bytes takes a third of cutting views.
@@ -52,10 +52,10 @@ _SHAPES: Final[dict[int, tuple[bool, range]]] = {
     FrameType.HEADERS: (False, _ANY),
     FrameType.PRIORITY: (False, _exactly(5)),
     FrameType.RST_STREAM: (False, _exactly(4)),
-    FrameType.SETTINGS: (True, range(0, 2**24, 6)),
+    FrameType.SETTINGS: (True, _ANY[::6]),
     FrameType.PUSH_PROMISE: (False, _ANY),
     FrameType.PING: (True, _exactly(8)),
-    FrameType.GOAWAY: (True, range(8, 2**24)),
+    FrameType.GOAWAY: (True, _ANY[8:]),
     FrameType.CONTINUATION: (False, _ANY),
 }
 

@@ -1,0 +1,94 @@
+"""What calls spare themselves: copies, reading what was read before. Nothing that is sent or heard differs by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from duplexcore import ClientConfig, ServerConfig, Status, StatusCode
+from duplexcore.call.framing import SMALL, MessageDecoder, frame_message
+from duplexcore.call.headers import (
+    REMEMBERED_SIZE,
+    Request,
+    Response,
+    _define,
+    _judge_response,
+    read_request,
+    read_response,
+)
+from duplexcore.call.outbox import LARGE, Outbox
+from duplexcore.metadata import Field
+from tests.support.calls import REQUEST, NotingLane, block, server_call
+
+RESPONSE: list[Field] = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+
+
+def again(text: str) -> str:
+    """The same text, as another object."""
+    return "".join(list(text))
+
+
+@pytest.mark.parametrize("size", [SMALL - 1, SMALL, SMALL + 1])
+def test_a_large_piece_of_a_message_is_kept_as_it_came(size: int) -> None:
+    decoder = MessageDecoder(10**6)
+    framed = frame_message(bytes(3 * size))
+    assert list(decoder.feed(framed[:5])) == []
+    pieces = [framed[5 : 5 + size], framed[5 + size : 5 + 2 * size]]
+    for piece in pieces:
+        assert list(decoder.feed(piece)) == []
+    kept = decoder._parts
+    if size >= SMALL:
+        assert [part is piece for part, piece in zip(kept, pieces, strict=True)] == [True, True]
+    else:
+        assert [type(part) for part in kept] == [bytearray]
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5])
+def test_a_large_message_whose_prefix_has_left_leaves_as_views_of_itself(cut: int) -> None:
+    body, outbox = bytes(LARGE), Outbox()
+    framed = frame_message(body)
+    outbox.parts = [framed[:5], body]
+    outbox.size = len(framed)
+    assert outbox.pull(cut) == framed[:cut]
+    rest = outbox.pull(100)
+    assert rest == framed[cut : cut + 100]
+    assert isinstance(rest, memoryview) is (cut == 5)
+
+
+def test_a_block_that_was_read_is_not_read_again() -> None:
+    """The same object, whatever objects say for what it is read."""
+    asked, config = "proto", ClientConfig()
+    answer = block(*RESPONSE)
+    first = read_response(answer, asked, config)
+    assert isinstance(first, Response)
+    assert read_response(answer, again(asked), config) is first
+    assert read_response(answer, "json", config) is not first
+    request = block(*REQUEST)
+    made = read_request(request, ServerConfig(), full=None)
+    assert isinstance(made, Request)
+    assert read_request(request, ServerConfig(), full=None) is made
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_small_blocks_say_is_remembered_and_large_ones_are_not(more: int) -> None:
+    for fields, memory in ((RESPONSE, _judge_response), (REQUEST, _define)):
+        rest = REMEMBERED_SIZE - block(*fields).size - 32 - len(b"x")
+        one = block(*fields, (b"x", b"v" * (rest + more)))
+        assert one.size == REMEMBERED_SIZE + more
+        memory.cache_clear()
+        if memory is _define:
+            read_request(one, ServerConfig(), full=None)
+        else:
+            read_response(one, "proto", ClientConfig())
+        assert memory.cache_info().currsize == 1 - more
+        assert (one.known is None) is bool(more)
+
+
+def test_usual_ends_are_one_object() -> None:
+    ends = []
+    for status in (None, Status(StatusCode.OK), Status(StatusCode.OK, again(""))):
+        call = server_call(NotingLane())
+        call.on_headers(block(*REQUEST), end=True)
+        call.finish() if status is None else call.finish(status)
+        ends.append(call._final)
+    assert ends[0] is not None
+    assert all(one is ends[0] for one in ends)
