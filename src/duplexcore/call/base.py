@@ -160,7 +160,9 @@ class Call:
         if self.ended is not None:
             return
         self.ended = ended
-        self.send_state = SAID[_END][self.send_state] or self._may_say(_END)
+        following = SAID[_END][self.send_state]
+        assert following is not None, "every state has an end"
+        self.send_state = following
         self.receive_state = _OVER
         if self._outbox.parts:
             self._outbox.clear()

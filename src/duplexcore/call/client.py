@@ -99,7 +99,9 @@ class ClientCall(Call):
     def half_close(self) -> None:
         """No more messages from this side; the server may go on. A second one is a no-op."""
         was = self.send_state
-        self.send_state = SAID[_HALF_CLOSE][was] or self._may_say(_HALF_CLOSE)
+        following = SAID[_HALF_CLOSE][was]
+        assert following is not None, "a client may always say it"
+        self.send_state = following
         if was is _OPEN:
             self._lane.wants_write()
 

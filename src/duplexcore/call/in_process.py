@@ -7,6 +7,7 @@ at most ``window`` bytes that the other side's application has not taken.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from enum import Enum
 
@@ -39,7 +40,7 @@ class InProcessLane:
         self.ended = False
         #: Bytes that may still be sent.
         self.room = window
-        self.header_limit = 2**32
+        self.header_limit = sys.maxsize
 
     def wants_write(self) -> None:
         """Nothing to do: `InProcessLink.pull` asks every time."""

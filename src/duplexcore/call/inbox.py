@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from ..config import Config
@@ -21,13 +21,13 @@ AHEAD: Final = 1024 * 1024
 _ITEMS: Final = (Run, bytes, Unpacked)  # as `Item`, which is slower to test for
 
 
-class Reader(IntEnum):
+class Reader(Enum):
     """What is known of the one who takes messages. UNASKED: nothing yet; WAITING: it found nothing to take;
     ANNOUNCED: it was told to look."""
 
-    UNASKED = 0
-    WAITING = 1
-    ANNOUNCED = 2
+    UNASKED = auto()
+    WAITING = auto()
+    ANNOUNCED = auto()
 
 
 _UNASKED: Final = Reader.UNASKED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -29,7 +30,7 @@ __all__: list[str] = []
 
 #: A DATA frame is never longer, whatever the peer would take: the calls take turns (FLOW-11).
 MAX_DATA = 16_384
-NO_LIMIT = 2**32
+NO_LIMIT = sys.maxsize
 #: A client opens no stream above this id: what is left of the ids is never needed (CONN-9).
 LAST_OPENED = MAX_ID // 4 * 3
 #: How much of a GOAWAY's debug data is shown (GOAW-7).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from enum import IntEnum
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
-class Place(IntEnum):
+class Place(Enum):
     """Where a lane stands. AWAY: nowhere, it has nothing to send. OPENING: it waits for a stream. READY: it is asked in
     its turn. HELD: it waits for the connection's window. BLOCKED: it waits for its own."""
 
-    AWAY = 0
-    OPENING = 1
-    READY = 2
-    HELD = 3
-    BLOCKED = 4
+    AWAY = auto()
+    OPENING = auto()
+    READY = auto()
+    HELD = auto()
+    BLOCKED = auto()
 
 
 # Named for the same reason as in `duplexcore.call.base`.

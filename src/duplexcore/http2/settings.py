@@ -18,11 +18,11 @@ INITIAL_WINDOW: Final = 65_535
 #: The longest payload of a frame before any SETTINGS: bytes.
 INITIAL_FRAME_SIZE: Final = 16_384
 
-#: Setting -> (the least, the largest, and what any other value is).
-_RANGES: Final[dict[int, tuple[int, int, ErrorCode]]] = {
-    SettingId.ENABLE_PUSH: (0, 1, ErrorCode.PROTOCOL_ERROR),
-    SettingId.INITIAL_WINDOW_SIZE: (0, MAX_ID, ErrorCode.FLOW_CONTROL_ERROR),
-    SettingId.MAX_FRAME_SIZE: (INITIAL_FRAME_SIZE, 2**24 - 1, ErrorCode.PROTOCOL_ERROR),
+#: Setting -> (the values that it may have, and what any other one is).
+_RANGES: Final[dict[int, tuple[range, ErrorCode]]] = {
+    SettingId.ENABLE_PUSH: (range(2), ErrorCode.PROTOCOL_ERROR),
+    SettingId.INITIAL_WINDOW_SIZE: (range(MAX_ID + 1), ErrorCode.FLOW_CONTROL_ERROR),
+    SettingId.MAX_FRAME_SIZE: (range(INITIAL_FRAME_SIZE, 2**24), ErrorCode.PROTOCOL_ERROR),
 }
 _KNOWN: Final = frozenset(int(known) for known in SettingId)
 
@@ -51,7 +51,9 @@ def read_settings(payload: bytes, *, client: bool) -> dict[int, int]:
         if key in _KNOWN:
             values[key] = int.from_bytes(payload[at + 2 : at + 6], "big")
     for key, value in values.items():
-        low, high, code = _RANGES.get(key, (0, 2**32, ErrorCode.PROTOCOL_ERROR))
-        if not low <= value <= high or (client and key == SettingId.ENABLE_PUSH and value):
+        if key not in _RANGES:
+            continue
+        legal, code = _RANGES[key]
+        if value not in legal or (client and key == SettingId.ENABLE_PUSH and value):
             raise ConnectionFault(code, f"SETTINGS_{SettingId(key).name} is {value}")
     return values
