@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,10 @@ TO_SAME = frozenset(("ReplaceComparisonOperator_Eq_Is", "ReplaceComparisonOperat
 #: What means the same where the left side is never less than the right one, and where it is never more.
 AT_LEAST = (frozenset(("Is", "Eq", "LtE")), frozenset(("IsNot", "NotEq", "Gt")))
 AT_MOST = (frozenset(("Is", "Eq", "GtE")), frozenset(("IsNot", "NotEq", "Lt")))
+#: What means the same where the left side is a number and the right one is infinite.
+BELOW_INFINITY = frozenset(("NotEq", "Lt"))
+#: What means the same of whole numbers that have no bit in common.
+DISJOINT = frozenset(("BitOr", "BitXor", "Add"))
 #: Whole numbers of which CPython has one object each.
 SHARED = range(-5, 257)
 
@@ -135,17 +139,20 @@ def is_type_of(node: ast.expr) -> bool:
 @dataclass(slots=True)
 class Declared:
     """What the modules say of their classes: the members of each IntEnum; of others the names of their bases, and the
-    types of attributes that have an annotation. Names that stand for two classes are forgotten."""
+    types of attributes that have an annotation. Names that stand for two classes are forgotten. And the whole numbers
+    that modules give a name for good, unless the name stands for something else in another one."""
 
     members: dict[str, dict[str, int]] = field(default_factory=dict)
     bases: dict[str, list[str]] = field(default_factory=dict)
     attributes: dict[str, dict[str, str]] = field(default_factory=dict)
+    constants: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def in_modules(cls, sources: Iterable[str]) -> Declared:
-        found = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+        nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+        found = [node for node in nodes if isinstance(node, ast.ClassDef)]
         often = Counter(node.name for node in found)
-        self = cls()
+        self = cls(constants=final_numbers(nodes))
         for node in found:
             if often[node.name] > 1:
                 continue
@@ -175,6 +182,38 @@ def numbers(node: ast.ClassDef) -> dict[str, int]:
     return found if len(found) == len(given) else {}
 
 
+def given(nodes: Iterable[ast.AST]) -> Counter[str]:
+    """How often each name is given something, in whatever way; what comes from another module here is given there."""
+    names: list[str | None] = []
+    for node in nodes:
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                names.append(name)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() | ast.ExceptHandler():
+                names.append(node.name)
+            case ast.MatchAs() | ast.MatchStar():
+                names.append(node.name)
+            case ast.Import() | ast.ImportFrom(level=0):
+                names += [one.asname or one.name for one in node.names]
+            case ast.ImportFrom():
+                names += [one.asname for one in node.names]
+            case _:
+                pass
+    return Counter(name for name in names if name)
+
+
+def final_numbers(nodes: Sequence[ast.AST]) -> dict[str, int]:
+    """Names that are given a whole number as ``Final``, and nothing else in any module."""
+    found: dict[str, int] = {}
+    often = given(nodes)
+    for node in nodes:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            final = isinstance(node.annotation, ast.Name) and node.annotation.id == "Final"
+            if final and isinstance(node.value, ast.Constant) and type(node.value.value) is int:
+                found[node.target.id] = node.value.value
+    return {name: value for name, value in found.items() if often[name] == 1}
+
+
 def annotated(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     """The attributes of a class with the names of their types, if these are plain names."""
     for one in ast.walk(node):
@@ -186,16 +225,18 @@ def annotated(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 
 def owners(tree: ast.Module) -> Iterator[tuple[ast.Compare, dict[str, str]]]:
-    """Each comparison in a method, with the classes of "self" and of arguments that have an annotation; not those
-    of names that are given another value there."""
+    """Each comparison in a method, with the classes of "self", of arguments that have an annotation, and of names that
+    get one with their only value; not of names that are given another value there."""
     for outer in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
         for method in (node for node in outer.body if isinstance(node, ast.FunctionDef)):
+            nodes = list(ast.walk(method))
+            often = given(nodes)
             known = {one.arg: one.annotation.id for one in method.args.args if isinstance(one.annotation, ast.Name)}
-            known |= {"self": outer.name}
-            for node in ast.walk(method):
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    known.pop(node.id, None)
-            yield from ((node, known) for node in ast.walk(method) if isinstance(node, ast.Compare))
+            for one in nodes:
+                if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and one.value is not None:
+                    known |= {one.target.id: one.annotation.id} if isinstance(one.annotation, ast.Name) else {}
+            known = {name: type_ for name, type_ in known.items() if often[name] == 1} | {"self": outer.name}
+            yield from ((node, known) for node in nodes if isinstance(node, ast.Compare))
 
 
 class LeftOut:
@@ -213,10 +254,17 @@ class LeftOut:
             if isinstance(node, ast.Compare)
             for left, right in zip([node.left, *node.comparators], node.comparators, strict=False)
         ]
+        self._joined = [
+            (place_of(node.left)[1], place_of(node.right)[0])
+            for node in ast.walk(tree)
+            if isinstance(node, ast.BinOp) and type(node.op).__name__ in DISJOINT
+            if -1 not in (left := self._bits(node.left), right := self._bits(node.right)) and not left & right
+        ]
 
     def by(self, operator: str, at: Position) -> str | None:
         """The name of the rule; None: it stays in. "identity": what is equal there is the same object; "bounds": the
-        left side is never less, or never more, than the right one."""
+        left side is never less, or never more, than the right one; "infinity": it is a number, the right one is
+        infinite; "bits": no bit can be set on both sides."""
         for (begin, end), name in self._places:
             if begin <= at < end:
                 return name
@@ -224,7 +272,26 @@ class LeftOut:
         for (begin, end), sides, known in self._compared if kind.startswith("ReplaceComparisonOperator_") else ():
             if begin <= at < end:
                 return self._compares_the_same(kind, sides, known)
+        if kind.startswith("ReplaceBinaryOperator_") and set(kind.split("_")[1:]) <= DISJOINT:
+            return "bits" if any(begin <= at < end for begin, end in self._joined) else None
         return None
+
+    def _bits(self, node: ast.expr) -> int:
+        """Those that can be set in it, which is a whole number then; -1: any, or it is something else. Numbers below 0
+        have all above some bit."""
+        match node:
+            case ast.Constant(value=int(value)) if type(value) is int and value >= 0:
+                return value
+            case ast.Name(id=name):
+                return self._declared.constants.get(name, -1)
+            case ast.IfExp(body=body, orelse=other):
+                return self._bits(body) | self._bits(other)
+            case ast.BinOp(left=left, op=ast.BitAnd(), right=right):
+                return self._bits(left) & self._bits(right)
+            case ast.BinOp(left=left, op=ast.LShift(), right=ast.Constant(value=int(by))):
+                return self._bits(left) << by
+            case _:
+                return -1
 
     def _compares_the_same(self, kind: str, sides: tuple[ast.expr, ast.expr], known: dict[str, str]) -> str | None:
         if (kind in TO_EQUAL | TO_SAME and any(is_constant(one) for one in sides)) or (
@@ -232,6 +299,8 @@ class LeftOut:
         ):
             return "identity"
         pair = set(kind.split("_")[1:])
+        if pair <= BELOW_INFINITY and isinstance(sides[1], ast.Name) and sides[1].id == "inf":
+            return "infinity"
         same = self._bounds(*sides, known)
         return "bounds" if any(pair <= words for words in same) else None
 

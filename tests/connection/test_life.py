@@ -162,6 +162,25 @@ def test_age_has_jitter(jitter: float, age: float) -> None:
 
 
 @pytest.mark.req("GOAW-3")
+def test_what_lasts_for_ever_has_no_timer() -> None:
+    """Whichever object says so."""
+    ever = float("inf")
+    config = patient(
+        max_connection_idle=ever, max_connection_age=ever, max_connection_age_grace=ever, unused_timeout=ever
+    )
+    bench = ServerBench(config)
+    assert bench.engine.next_timeout() is None
+    bench.call(1)
+    bench.engine.shutdown()
+    assert bench.briefs() == [FIRST, "PING"]
+    assert bench.feed(DRAINED) == ["GOAWAY 1 NO_ERROR"]
+    assert bench.engine.next_timeout() is None
+    client = ClientBench(ClientConfig(keepalive_time=ever))
+    client.call()
+    assert client.engine.next_timeout() is None
+
+
+@pytest.mark.req("GOAW-3")
 def test_age_has_no_jitter_that_was_not_given() -> None:
     server = ServerConnection(patient(max_connection_age=100.0), now=0.0)
     while server.timeout_reason is not TimerKind.AGE and (due := server.next_timeout()) is not None:

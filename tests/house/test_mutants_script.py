@@ -44,7 +44,7 @@ LEFT_OUT_SOURCE = """
 from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class C:
-    a: int | None = 1 | 2
+    a: int | None = 1 | 3
     @lru_cache(SIZE)
     def f(self) -> str | None:
         assert self.a > 1
@@ -74,6 +74,23 @@ class Below(Above):
         other = Others()
         return other.state is Low.LEAST
 _MOST: Final = Low.MOST
+FLAG: Final = 4
+TWICE: Final = 4
+MORE = 4
+class Local(Above):
+    def f(self, x):
+        one: Low = x.low()
+        two: Low = x.low()
+        two = x.other()
+        for three in (one for one in x): pass
+        return two is Low.LEAST or self.limit != inf or self.limit == inf or inf != self.limit
+    def g(self, x, TWICE):
+        one: Low = x.low()
+        return one is Low.LEAST or one is Low.MOST or one is not Low.MORE or (lambda two: two)
+def bits(x, y):
+    a = x & 3 | 4, x << 3 | FLAG, x << 3 | TWICE, x & 3 | MORE, x & 12 | FLAG, x | 4, 0 + x
+    b = (x & 1) + (y << 1), FLAG ^ (8 if x else 16), FLAG ^ (8 if x else 5), x << y | 0, x & 3 | 0.0
+    return a, b
 """
 
 
@@ -83,7 +100,7 @@ _MOST: Final = Low.MOST
         (3, "True", "ReplaceTrueWithFalse", "manners"),
         (3, "@data", "RemoveDecorator", None),
         (5, "| None", "ReplaceBinaryOperator_BitOr_Add", "types"),
-        (5, "| 2", "ReplaceBinaryOperator_BitOr_Add", None),
+        (5, "| 3", "ReplaceBinaryOperator_BitOr_Add", None),
         (6, "@lru", "RemoveDecorator", "marks"),
         (7, "| None", "ReplaceBinaryOperator_BitOr_Add", "types"),
         (8, "> 1", "ReplaceComparisonOperator_Gt_Lt", "promises"),
@@ -120,6 +137,30 @@ _MOST: Final = Low.MOST
         (30, "== 0 or self", "ReplaceComparisonOperator_Eq_LtE", None),
         (30, "is Low.MOST", "ReplaceComparisonOperator_Is_GtE", None),
         (33, "is Low.LEAST", "ReplaceComparisonOperator_Is_LtE", None),
+        (44, "is Low.LEAST", "ReplaceComparisonOperator_Is_LtE", None),
+        (44, "!= inf", "ReplaceComparisonOperator_NotEq_Lt", "infinity"),
+        (44, "!= inf", "ReplaceComparisonOperator_NotEq_LtE", None),
+        (44, "!= inf", "ReplaceComparisonOperator_NotEq_IsNot", None),
+        (44, "== inf", "ReplaceComparisonOperator_Eq_Lt", None),
+        (44, "!= self", "ReplaceComparisonOperator_NotEq_Lt", None),
+        (47, "is Low.LEAST", "ReplaceComparisonOperator_Is_LtE", "bounds"),
+        (47, "is Low.LEAST", "ReplaceComparisonOperator_Is_GtE", None),
+        (47, "is Low.MOST", "ReplaceComparisonOperator_Is_GtE", "bounds"),
+        (47, "is not Low.MORE", "ReplaceComparisonOperator_IsNot_Lt", None),
+        (49, "| 4, x << 3", "ReplaceBinaryOperator_BitOr_Add", "bits"),
+        (49, "| 4, x << 3", "ReplaceBinaryOperator_BitOr_BitXor", "bits"),
+        (49, "| 4, x << 3", "ReplaceBinaryOperator_BitOr_Sub", None),
+        (49, "| FLAG, x", "ReplaceBinaryOperator_BitOr_Add", "bits"),
+        (49, "| TWICE", "ReplaceBinaryOperator_BitOr_Add", None),
+        (49, "| MORE", "ReplaceBinaryOperator_BitOr_Add", None),
+        (49, "| FLAG, x | 4", "ReplaceBinaryOperator_BitOr_Add", None),
+        (49, "| 4, 0", "ReplaceBinaryOperator_BitOr_Add", None),
+        (49, "+ x", "ReplaceBinaryOperator_Add_BitOr", None),
+        (50, "+ (y", "ReplaceBinaryOperator_Add_BitXor", "bits"),
+        (50, "^ (8 if x else 16", "ReplaceBinaryOperator_BitXor_BitOr", "bits"),
+        (50, "^ (8 if x else 5", "ReplaceBinaryOperator_BitXor_BitOr", None),
+        (50, "| 0, x", "ReplaceBinaryOperator_BitOr_Add", None),
+        (50, "| 0.0", "ReplaceBinaryOperator_BitOr_Add", None),
     ],
 )
 def test_what_nothing_could_notice_is_left_out(line: int, text: str, operator: str, rule: str | None) -> None:

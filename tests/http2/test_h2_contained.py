@@ -498,6 +498,18 @@ def test_records_of_closed_streams_stay_bounded(bench_class: Any) -> None:
     assert bench.engine.open_calls == 0
 
 
+def test_records_stay_bounded_beside_streams_that_stay_open() -> None:
+    bench = ServerBench(ServerConfig(http2="h2"))
+    for stream in range(1, 201, 2):
+        bench.call(stream)
+    core, most = bench.engine._carrier._core, 0
+    for stream in range(201, 801, 2):
+        bench.call(stream, end=True).finish()
+        bench.pull()
+        most = max(most, core.records)
+    assert 100 < most <= 201  # as many again may be over
+
+
 @pytest.mark.req("MAL-2", "MAL-8", "H2-8", "FLOW-5")
 @pytest.mark.parametrize("bench_class", SIDES)
 def test_late_frames_of_forgotten_streams_are_decoded_and_dropped(bench_class: Any) -> None:

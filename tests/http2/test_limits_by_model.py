@@ -194,7 +194,8 @@ def test_what_unpacks_beyond_what_came_has_two_limits(changes: list[int], limit:
         broken = change > 0 and held > 2 * limit
         assert breach(lambda change=change: guard.unpacked(change)) is (Limit.UNREAD_BYTES if broken else None)  # type: ignore[misc]
         assert guard.room_for_call is (held <= limit)
-        if broken:
+        if broken:  # and who takes messages then is not told of it
+            assert breach(lambda: guard.unpacked(0)) is breach(lambda: guard.unpacked(-1)) is None
             break
 
 

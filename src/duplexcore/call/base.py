@@ -101,7 +101,7 @@ class Call:
             raise MessageTooLargeError(
                 f"a message of {size} bytes is above max_send_message_size, {config.max_send_message_size}"
             )
-        following = SAID[_MESSAGE][self.send_state] or self._may_say(_MESSAGE)
+        following: Send = SAID[_MESSAGE][self.send_state] or self._may_say(_MESSAGE)
         if following is _ENDED:
             return False
         outbox = self._outbox

@@ -153,7 +153,7 @@ class ServerCall(Call):
 
         Raises `LocalProtocolError` when headers or messages were sent already, or for metadata that can not be sent.
         """
-        following = self._may_say(Say.OPENING)
+        following: Send = self._may_say(Say.OPENING)
         custom = _encode(metadata)
         if following is Send.ENDED:
             return
@@ -168,7 +168,7 @@ class ServerCall(Call):
         Nothing but the trailers is sent when neither initial metadata nor a message was (STAT-2). Raises
         `LocalProtocolError` when it was said before and its trailers wait to be sent, or for metadata that can not be.
         """
-        following = SAID[_FINISH][self.send_state] or self._may_say(_FINISH)
+        following: Send = SAID[_FINISH][self.send_state] or self._may_say(_FINISH)
         trailers = EMPTY
         custom: Sequence[Field] = ()
         if trailing_metadata is not EMPTY and trailing_metadata != ():
