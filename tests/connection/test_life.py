@@ -165,8 +165,12 @@ def test_age_has_jitter(jitter: float, age: float) -> None:
 def test_what_lasts_for_ever_has_no_timer() -> None:
     """Whichever object says so."""
     ever = float("inf")
-    config = patient(
-        max_connection_idle=ever, max_connection_age=ever, max_connection_age_grace=ever, unused_timeout=ever
+    config = ServerConfig(
+        keepalive_time=ever,
+        max_connection_idle=ever,
+        max_connection_age=ever,
+        max_connection_age_grace=ever,
+        unused_timeout=ever,
     )
     bench = ServerBench(config)
     assert bench.engine.next_timeout() is None
