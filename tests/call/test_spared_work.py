@@ -54,6 +54,18 @@ def test_a_large_message_whose_prefix_has_left_leaves_as_views_of_itself(cut: in
     assert isinstance(rest, memoryview) is (cut == 5)
 
 
+@pytest.mark.parametrize("size", [LARGE - 1, LARGE, LARGE + 1])
+def test_bodies_below_16_kib_are_joined_and_others_stay_what_they_are(size: int) -> None:
+    bodies, outbox = [bytes(size) for _ in range(3)], Outbox()
+    for body in bodies:
+        outbox.parts += (frame_message(body)[:5], body)
+        outbox.size += 5 + len(body)
+    outbox.pull(10)
+    kept = [any(part is body for part in outbox.parts) for body in bodies]
+    assert kept == [size >= 16_384] * 3
+    assert len(outbox.parts) == (1 if size < 16_384 else 6)
+
+
 def test_a_block_that_was_read_is_not_read_again() -> None:
     """The same object, whatever objects say for what it is read."""
     asked, config = "proto", ClientConfig()

@@ -179,6 +179,11 @@ def test_what_lasts_for_ever_has_no_timer() -> None:
     assert bench.briefs() == [FIRST, "PING"]
     assert bench.feed(DRAINED) == ["GOAWAY 1 NO_ERROR"]
     assert bench.engine.next_timeout() is None
+    aged = ServerBench(patient(max_connection_age=100.0, max_connection_age_grace=ever))
+    aged.call(1)
+    assert at(aged, 100.0) == [FIRST, "PING"]
+    assert aged.feed(DRAINED) == ["GOAWAY 1 NO_ERROR"]
+    assert aged.engine.next_timeout() is None
     client = ClientBench(ClientConfig(keepalive_time=ever))
     client.call()
     assert client.engine.next_timeout() is None

@@ -153,6 +153,19 @@ def test_frames_and_windows_are_those_of_the_rules(
         assert core.records == 0
 
 
+@pytest.mark.parametrize("end", [0, 1])
+@pytest.mark.parametrize(("size", "rest"), [(16_384, []), (16_385, [1]), (50_000, [16_384, 16_384, 848])])
+def test_a_large_header_block_is_continued(size: int, rest: list[int], end: int) -> None:
+    """The first frame says whether the stream ends, the last one that the block does."""
+    core, lane = NativeCore(ServerConfig(), client=False), SimpleNamespace(stream_id=1)
+    core.take()
+    core._encoder = SimpleNamespace(encode=lambda fields: PATTERN[:size])  # type: ignore[assignment]
+    core.send_headers(lane, [], end=bool(end))  # type: ignore[arg-type]
+    told = parsed(core.take())
+    assert [(type_, len(part)) for type_, _, _, part in told] == [(1, 16_384), *((9, part) for part in rest)]
+    assert [flags for _, flags, _, _ in told] == [end | 4 * (not rest), *(0 for _ in rest[1:]), *(4 for _ in rest[:1])]
+
+
 def whole(
     told: Parts, due: Parts, blocks: dict[int, list[tuple[bytes, bytes]]], reader: hpack.Decoder, longest: int
 ) -> bool:

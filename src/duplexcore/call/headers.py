@@ -314,7 +314,7 @@ def _define(
     accepts = named.get(b"grpc-accept-encoding", b"").decode("latin-1")
     return Definition(
         path=path.decode("latin-1"),
-        authority=(named.get(b":authority") or (hosts[0] if hosts else b"")).decode("latin-1"),
+        authority=(named.get(b":authority") or b"".join(hosts)).decode("latin-1"),
         user_agent=named.get(b"user-agent", b"").decode("latin-1"),
         subtype=subtype or "",
         answered=subtype if subtype and served else "",
