@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from duplexcore import ClientConfig, ClientConnection, ErrorCode, LocalProtocolError, Metadata, Receive, ServerConfig
-from duplexcore.call.headers import subtype_of
+from duplexcore.call.headers import Refusal, read_request, subtype_of
 from duplexcore.call.lane import Block, Headers
 from duplexcore.metadata import Field, field_list_size
 from duplexcore.status import decode_message
 from tests.support.bench import ClientBench
-from tests.support.calls import REQUEST, NotingLane, Owner, altered, client_call, code, history, server_call
+from tests.support.calls import REQUEST, NotingLane, Owner, altered, block, client_call, code, history, server_call
 
 # --- what the client sends -------------------------------------------------------------------------------------------
 
@@ -425,3 +425,10 @@ def test_sensitive_values_are_never_indexed_also_beside_those_that_are_flagged(f
     bench.engine.start_call("/a/b", dict.fromkeys(names, "s3cret"))
     (headers,) = bench.pull()
     assert headers.never_indexed == {b"authorization", b"cookie"} | {name.lower().encode() for name in flagged}
+
+
+@pytest.mark.req("HDR-4", "SEC-6")
+def test_the_status_of_a_refusal_shows_200_characters_of_what_was_wrong() -> None:
+    refusal = read_request(block(*altered(REQUEST, p_path="x" * 300)), ServerConfig(), full=None)
+    assert isinstance(refusal, Refusal)
+    assert refusal.status.message == f"malformed method name '{'x' * 300}"[:200]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from duplexcore import ClientConfig, ServerConfig, Status, StatusCode
-from duplexcore.call.framing import SMALL, MessageDecoder, frame_message
+from duplexcore.call.framing import MessageDecoder, frame_message
 from duplexcore.call.headers import (
-    REMEMBERED_SIZE,
     Request,
     Response,
     _define,
@@ -15,7 +14,7 @@ from duplexcore.call.headers import (
     read_request,
     read_response,
 )
-from duplexcore.call.outbox import LARGE, Outbox
+from duplexcore.call.outbox import Outbox
 from duplexcore.metadata import Field
 from tests.support.calls import REQUEST, NotingLane, block, server_call
 
@@ -27,7 +26,7 @@ def again(text: str) -> str:
     return "".join(list(text))
 
 
-@pytest.mark.parametrize("size", [SMALL - 1, SMALL, SMALL + 1])
+@pytest.mark.parametrize("size", [1_023, 1_024, 1_025])
 def test_a_large_piece_of_a_message_is_kept_as_it_came(size: int) -> None:
     decoder = MessageDecoder(10**6)
     framed = frame_message(bytes(3 * size))
@@ -36,7 +35,7 @@ def test_a_large_piece_of_a_message_is_kept_as_it_came(size: int) -> None:
     for piece in pieces:
         assert list(decoder.feed(piece)) == []
     kept = decoder._parts
-    if size >= SMALL:
+    if size >= 1_024:
         assert [part is piece for part, piece in zip(kept, pieces, strict=True)] == [True, True]
     else:
         assert [type(part) for part in kept] == [bytearray]
@@ -44,7 +43,7 @@ def test_a_large_piece_of_a_message_is_kept_as_it_came(size: int) -> None:
 
 @pytest.mark.parametrize("cut", [1, 4, 5])
 def test_a_large_message_whose_prefix_has_left_leaves_as_views_of_itself(cut: int) -> None:
-    body, outbox = bytes(LARGE), Outbox()
+    body, outbox = bytes(16_384), Outbox()
     framed = frame_message(body)
     outbox.parts = [framed[:5], body]
     outbox.size = len(framed)
@@ -54,7 +53,7 @@ def test_a_large_message_whose_prefix_has_left_leaves_as_views_of_itself(cut: in
     assert isinstance(rest, memoryview) is (cut == 5)
 
 
-@pytest.mark.parametrize("size", [LARGE - 1, LARGE, LARGE + 1])
+@pytest.mark.parametrize("size", [16_383, 16_384, 16_385])
 def test_bodies_below_16_kib_are_joined_and_others_stay_what_they_are(size: int) -> None:
     bodies, outbox = [bytes(size) for _ in range(3)], Outbox()
     for body in bodies:
@@ -64,6 +63,17 @@ def test_bodies_below_16_kib_are_joined_and_others_stay_what_they_are(size: int)
     kept = [any(part is body for part in outbox.parts) for body in bodies]
     assert kept == [size >= 16_384] * 3
     assert len(outbox.parts) == (1 if size < 16_384 else 6)
+
+
+@pytest.mark.parametrize("small", [(), (0,), (10, 0, 300)])
+def test_small_messages_are_joined_as_far_as_a_large_one(small: tuple[int, ...]) -> None:
+    bodies, outbox = [bytes(size) for size in (*small, 100_000, 7)], Outbox()
+    for body in bodies:
+        outbox.parts += (frame_message(body)[:5], body)
+        outbox.size += 5 + len(body)
+    outbox.pull(3)
+    assert len(outbox.parts) == 4 + bool(small)
+    assert outbox.parts[-3] is bodies[-2]
 
 
 def test_a_block_that_was_read_is_not_read_again() -> None:
@@ -83,9 +93,9 @@ def test_a_block_that_was_read_is_not_read_again() -> None:
 @pytest.mark.parametrize("more", [0, 1])
 def test_what_small_blocks_say_is_remembered_and_large_ones_are_not(more: int) -> None:
     for fields, memory in ((RESPONSE, _judge_response), (REQUEST, _define)):
-        rest = REMEMBERED_SIZE - block(*fields).size - 32 - len(b"x")
+        rest = 1_024 - block(*fields).size - 32 - len(b"x")
         one = block(*fields, (b"x", b"v" * (rest + more)))
-        assert one.size == REMEMBERED_SIZE + more
+        assert one.size == 1_024 + more
         memory.cache_clear()
         if memory is _define:
             read_request(one, ServerConfig(), full=None)

@@ -44,16 +44,21 @@ class Sink:
 class Watched(FrameGate):
     """Notes what takes longer ways."""
 
-    __slots__ = ("judged", "slow")
+    __slots__ = ("judged", "rows", "slow")
 
     def __init__(self, config: ServerConfig, sink: Sink) -> None:
         super().__init__(config, FloodGuard(AbuseLimits()), Tap(), sink, expect_preface=False)
         self.judged: list[int] = []
         self.slow: list[int] = []
+        self.rows: list[type] = []
 
     def _judge_head(self, head: bytes | bytearray | memoryview, length: int) -> None:
         self.judged.append(length)
         super()._judge_head(head, length)
+
+    def _take_row(self, data: bytes | bytearray | memoryview, at: int, length: int) -> int:
+        self.rows.append(type(data))
+        return super()._take_row(data, at, length)
 
     def _frame(self, kind: int, stream_id: int, payload: bytes, now: float) -> None:
         self.slow.append(len(payload))
@@ -80,6 +85,15 @@ def test_usual_frames_go_straight_to_the_sink(form: Callable[[bytes], Any], size
         gate.receive(form(part), 0.0)
     assert sink.got == 2 * [(bytes, size) for size in (*sizes, *blocks)]
     assert (gate.judged, gate.slow) == ([], [])
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [16_384, 16_385])
+def test_up_to_16_kib_are_copied_as_a_whole(form: Callable[[bytes], Any], size: int) -> None:
+    gate = Watched(ServerConfig(), Sink())
+    gate.receive(raw.settings([]), 0.0)
+    gate.receive(form(raw.frame(raw.DATA, 0, 1, bytes(4_096)) + raw.frame(raw.DATA, 0, 1, bytes(size - 4_114))), 0.0)
+    assert gate.rows == 2 * [bytes if size <= 16_384 else type(form(b""))]
 
 
 def test_a_call_that_still_listens_takes_a_row_in_one_piece() -> None:
