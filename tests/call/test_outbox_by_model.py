@@ -105,6 +105,17 @@ def test_a_large_message_is_never_copied_whole(large: list[int], small: list[int
     assert outbox.size == 0
 
 
+@pytest.mark.parametrize("size", [0, 5, 300, 400])
+def test_between_two_messages_there_is_none_under_way(size: int) -> None:
+    outbox = Outbox()
+    for _ in range(4):
+        outbox.parts += (prefix_of(bytes(size)), bytes(size))
+        outbox.size += 5 + size
+    for taken in range(1, 3 * (5 + size) + 1):
+        assert len(outbox.pull(1)) == 1
+        assert outbox.mid_message is (taken % (5 + size) > 0)
+
+
 @pytest.mark.req("RETRY-3", "RETRY-4")
 @given(
     st.lists(st.lists(st.one_of(st.integers(0, 60), st.just(20_000)), min_size=1, max_size=4), max_size=8),

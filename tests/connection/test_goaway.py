@@ -464,6 +464,28 @@ def test_a_servers_blocked_sender_is_woken_by_the_end(how: str) -> None:
     assert call.send_message(b"more") is False
 
 
+@pytest.mark.parametrize("bench_class", [ClientBench, ServerBench])
+@pytest.mark.parametrize(("came", "inside"), [(0, False), (1, True), (16, True), (17, False)])
+def test_the_reason_says_whether_the_peer_left_inside_a_frame(bench_class: Any, came: int, inside: bool) -> None:
+    bench = bench_class()
+    bench.give(raw.ping(b"whole?!?")[:came])
+    bench.engine.receive_eof(0.0)
+    closed = bench.closed()
+    assert closed is not None
+    assert closed.reason.endswith(", inside a frame") is inside
+
+
+@pytest.mark.parametrize("payload", [b"", b"more"])
+def test_what_comes_behind_the_end_is_answered_once(payload: bytes) -> None:
+    """However often it ends the stream again before the reset is written."""
+    bench = ServerBench()
+    call = bench.call(1, "/a/b", b"all", end=True)
+    bench.give(*3 * [raw.data(1, payload, end=True)])
+    assert bench.briefs() == ["RST 1 STREAM_CLOSED"]
+    assert not bench.engine.is_closed
+    assert call.ended is not None
+
+
 def test_closed_is_the_last_event() -> None:
     bench = ClientBench()
     for _ in range(3):

@@ -157,6 +157,13 @@ def test_frames_of_any_length_have_their_lengths_in_front(longest: int, more: in
     assert at == before == len(wire)
 
 
+@pytest.mark.parametrize("size", [16_383, 16_384, 16_385])
+def test_what_fits_into_a_frame_is_sent_as_it_is(size: int) -> None:
+    core, payload = NativeCore(ServerConfig(), client=False), bytes(size)
+    core.send_data(Lane(), payload, 16_384, end=False)  # type: ignore[arg-type]
+    assert any(part is payload for part in core._parts) is (size <= 16_384)
+
+
 class Lane:
     """As much of one as the core knows."""
 
