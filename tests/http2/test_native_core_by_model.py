@@ -100,7 +100,7 @@ def test_frames_and_windows_are_those_of_the_rules(
                 blocks[len(due)] = fields
                 due.append((1, flag, lane.stream_id, b""))
             case "data" | "long data":
-                cut = longest if what == "data" else 4_096 + number % 9_000
+                cut = longest if what == "data" else 700 + number % 9_000
                 payload = PATTERN[: number % 70_000]
                 core.send_data(lane, memoryview(payload) if which else payload, cut, end=end)
                 connection -= len(payload)

@@ -38,6 +38,8 @@ class Sink:
     def _on_headers(self, stream_id: int, fragment: bytes, end: bool) -> None:
         self.got.append((type(fragment), len(fragment)))
 
+    def _on_window_update(self, stream_id: int, increment: int) -> None: ...
+
     def _on_frame(self, frame: Frame) -> None: ...
 
 

@@ -28,7 +28,8 @@ from .tap import Tap
 
 __all__: list[str] = []
 
-#: A DATA frame is never longer, whatever the peer would take: the calls take turns (FLOW-11).
+#: A DATA frame is never longer, whatever the peer would take: the calls take turns (FLOW-11). Every peer takes as much:
+#: SETTINGS_MAX_FRAME_SIZE can not be less (FLOW-12).
 MAX_DATA = 16_384
 NO_LIMIT = sys.maxsize
 #: A client opens no stream above this id: what is left of the ids is never needed (CONN-9).
@@ -393,9 +394,8 @@ class Http2Carrier:
         if self._strikes is not None:
             self._strikes.ping(self._now, calls=bool(self._lanes))
 
-    def _on_window_update(self, frame: Frame) -> None:
-        increment = int.from_bytes(frame.payload, "big") & MAX_ID
-        if frame.stream_id == 0:
+    def _on_window_update(self, stream_id: int, increment: int) -> None:
+        if stream_id == 0:
             if increment == 0:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a WINDOW_UPDATE of 0 on the connection")
             if self._core.connection_window + increment > MAX_ID:
@@ -403,7 +403,7 @@ class Http2Carrier:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text)
             self._core.window_update(None, increment)
             return
-        lane = self._lane_of(frame.stream_id, "WINDOW_UPDATE")
+        lane = self._lane_of(stream_id, "WINDOW_UPDATE")
         if lane is None or lane.abort_code is not None:
             return
         if increment == 0 or self._core.stream_window(lane) + increment > MAX_ID:
@@ -507,23 +507,21 @@ class Http2Carrier:
             return
         if not SENDS[lane.state]:
             return
-        core = self._core
-        longest = min(core.max_frame_size, MAX_DATA)
-        turn = longest
+        core, turn = self._core, MAX_DATA
         if not self._queues.servable(window=True):
-            turn *= -((core.pending - max_bytes) // (longest + HEADER_SIZE))
+            turn *= -((core.pending - max_bytes) // (MAX_DATA + HEADER_SIZE))
         room = min(core.stream_window(lane), core.connection_window, turn)
         output = lane.call.pull(room, now)
         if output is not None and self._strikes is not None:
             self._strikes.sent()
         while output is not None:
             if isinstance(output, bytes):
-                core.send_data(lane, output, longest, end=False)
+                core.send_data(lane, output, MAX_DATA, end=False)
                 return
             if isinstance(output, Headers):
                 core.send_headers(lane, output.fields, end=output.end)
             else:
-                core.send_data(lane, output.payload, longest, end=output.end)
+                core.send_data(lane, output.payload, MAX_DATA, end=output.end)
                 if not (output.more or output.end):
                     return
                 turn = room = 0  # what may follow is trailers
@@ -582,7 +580,6 @@ _ON_FRAME: Final[dict[int, Callable[[Http2Carrier, Frame], None]]] = {
     FrameType.SETTINGS: Http2Carrier._on_settings,
     FrameType.PING: Http2Carrier._on_ping,
     FrameType.GOAWAY: Http2Carrier._on_goaway,
-    FrameType.WINDOW_UPDATE: Http2Carrier._on_window_update,
 }
 
 

@@ -87,11 +87,6 @@ class Core(Protocol):
         """It may be negative (FLOW-7)."""
         ...
 
-    @property
-    def max_frame_size(self) -> int:
-        """The longest payload that the peer takes: bytes."""
-        ...
-
     # --- house-keeping ------------------------------------------------------------------------------------------------
 
     def forget(self) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 __all__ = ["ACK", "END_HEADERS", "END_STREAM", "PADDED", "PRIORITY", "Frame", "FrameType", "SettingId", "write_frame"]
@@ -43,6 +46,9 @@ DATA: Final = int(FrameType.DATA) << 8
 DATA_END: Final = DATA | END_STREAM
 HEADERS: Final = FrameType.HEADERS << 8 | END_HEADERS
 HEADERS_END: Final = HEADERS | END_STREAM
+WINDOW_UPDATE: Final = FrameType.WINDOW_UPDATE << 8
+#: Frames that are alike and in a row are read and written together, as many: what is done for each of them is C's.
+ROW: Final = 64
 
 
 class SettingId(IntEnum):
@@ -76,6 +82,16 @@ class Frame:
 def write_frame(type_: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     head = len(payload).to_bytes(3, "big") + bytes((type_, flags)) + stream_id.to_bytes(4, "big")
     return head + payload
+
+
+def cut(data: memoryview, first: int, size: int, step: int, count: int) -> Iterator[memoryview]:
+    """``count`` pieces, `ROW` at most, of ``size`` bytes: the first begins at ``first``, each other ``step`` later."""
+    return map(data.__getitem__, islice(_pieces(first, size, step), count))
+
+
+@lru_cache(maxsize=16)
+def _pieces(first: int, size: int, step: int) -> list[slice]:
+    return [slice(at, at + size) for at in range(first, first + ROW * step, step)]
 
 
 def read_frames(data: bytes) -> list[Frame]:

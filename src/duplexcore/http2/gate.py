@@ -25,8 +25,11 @@ from .frames import (
     PADDED,
     PREFACE,
     PRIORITY,
+    ROW,
+    WINDOW_UPDATE,
     Frame,
     FrameType,
+    cut,
 )
 from .limits import FloodGuard
 from .tap import Tap
@@ -73,8 +76,11 @@ class Sink(Protocol):
     def _on_headers(self, stream_id: int, fragment: bytes, end: bool) -> None:
         """A HEADERS frame joined with its CONTINUATIONs, padding and priority removed."""
 
+    def _on_window_update(self, stream_id: int, increment: int) -> None:
+        """WINDOW_UPDATE; on stream 0 it is the connection's."""
+
     def _on_frame(self, frame: Frame) -> None:
-        """RST_STREAM, SETTINGS, PING, GOAWAY or WINDOW_UPDATE."""
+        """RST_STREAM, SETTINGS, PING or GOAWAY."""
 
 
 class FrameGate:
@@ -127,7 +133,7 @@ class FrameGate:
         short = end <= SHORT
         if short:
             data = bytes(data)
-        unpack, sink, flood, usual = HEAD.unpack_from, self._sink, self._flood, self._usual
+        unpack, from_bytes, sink, flood, usual = HEAD.unpack_from, int.from_bytes, self._sink, self._flood, self._usual
         while (start := at + HEADER_SIZE) <= end and not self._over:
             high, low, kind, stream_id = unpack(data, at)
             length = high << 16 | low
@@ -136,20 +142,23 @@ class FrameGate:
             following = start + length
             if following > end:
                 break
-            if length >= LONG and kind == DATA and (after := self._take_row(data, at, length)):
+            if length >= LONG and kind == DATA and (after := self._take_row(data, at, length, stream_id & MAX_ID)):
                 at = after
                 continue
             at = following
             payload: bytes = data[start:following] if short else bytes(data[start:following])  # type: ignore[assignment]
             if usual and kind <= HEADERS_END and stream_id > 0:  # as nearly all: straight to the sink
                 if kind <= DATA_END:
-                    if length:
+                    if length and flood.fruitless:
                         flood.progress()
                     sink._on_data(stream_id, payload, length, kind == DATA_END)
                     continue
                 if kind >= HEADERS and length <= most_block:
                     sink._on_headers(stream_id, payload, kind == HEADERS_END)
                     continue
+            elif usual and kind == WINDOW_UPDATE and length == 4 and stream_id >= 0:
+                sink._on_window_update(stream_id, from_bytes(payload, "big") & MAX_ID)
+                continue
             self._frame(kind, stream_id, payload, now)
             usual = self._usual
         if at < end and not self._over:
@@ -160,25 +169,29 @@ class FrameGate:
         """Whether frames need not be judged further than by their type and flags, if these are of the plain kinds."""
         return self._settings_seen and self._block is None and self._tap.observer is None
 
-    def _take_row(self, data: bytes | bytearray | memoryview, at: int, length: int) -> int:
+    def _take_row(self, data: bytes | bytearray | memoryview, at: int, length: int, stream_id: int) -> int:
         """Hands over DATA frames that are alike and in a row, the middle of a large message, in one piece, as far as
         that comes to the same. Where they end; 0: they are to go one by one."""
         step = HEADER_SIZE + length
-        if len(data) - at < 2 * step or not self._usual:
+        count = (len(data) - at) // step
+        if count < 2 or not self._usual:
             return 0
-        head = HEAD.unpack_from(data, at)
-        stream_id = head[3] & MAX_ID
-        most = min(self._sink._joinable(stream_id) // length, (len(data) - at) // step)
-        count = 1
-        while count < most and HEAD.unpack_from(data, at + count * step) == head:
-            count += 1
-        if count == 1:
+        count = min(count, self._sink._joinable(stream_id) // length, ROW)
+        if count < 2:
             return 0
-        end, whole = at + count * step, memoryview(data)
-        payload = b"".join([whole[start : start + length] for start in range(at + HEADER_SIZE, end, step)])
-        self._flood.progress()
+        row = memoryview(data)[at:]
+        heads = b"".join(cut(row, 0, HEADER_SIZE, step, count))
+        if heads != (head := heads[:HEADER_SIZE]) * count:
+            count = 1
+            while heads.startswith(head, count * HEADER_SIZE):
+                count += 1
+            if count == 1:
+                return 0
+        payload = b"".join(cut(row, HEADER_SIZE, length, step, count))
+        if self._flood.fruitless:
+            self._flood.progress()
         self._sink._on_data(stream_id, payload, len(payload), False)
-        return end
+        return at + count * step
 
     def _complete(self, data: bytes | bytearray | memoryview, at: int, now: float) -> int:
         """Goes on with the frame that has come in part; where in ``data`` it ends."""
@@ -275,7 +288,7 @@ class FrameGate:
         match frame.type:
             case FrameType.DATA:
                 payload = _unpad(frame)
-                if payload:
+                if payload and self._flood.fruitless:
                     self._flood.progress()
                 self._sink._on_data(frame.stream_id, payload, len(frame.payload), bool(frame.flags & END_STREAM))
             case FrameType.HEADERS:
@@ -293,7 +306,9 @@ class FrameGate:
                 if not frame.flags & ACK:
                     self._flood.induced()
                 self._sink._on_frame(frame)
-            case FrameType.RST_STREAM | FrameType.GOAWAY | FrameType.WINDOW_UPDATE:
+            case FrameType.WINDOW_UPDATE:
+                self._sink._on_window_update(frame.stream_id, int.from_bytes(frame.payload, "big") & MAX_ID)
+            case FrameType.RST_STREAM | FrameType.GOAWAY:
                 self._sink._on_frame(frame)
             case FrameType.PRIORITY:
                 self._flood.priority(now)

@@ -103,7 +103,7 @@ class _Encoder(hpack.Encoder):
 class H2Core:
     """See `Core`. Every method keeps h2 in a state in which it can not object."""
 
-    __slots__ = ("_client", "_decoder", "_encoder", "_ended", "_h2", "_out", "max_frame_size")
+    __slots__ = ("_client", "_decoder", "_encoder", "_ended", "_h2", "_out")
 
     def __init__(self, config: Config, *, client: bool) -> None:
         self._client = client
@@ -125,7 +125,6 @@ class H2Core:
         self._h2.max_inbound_frame_size = config.max_frame_size
         self._ended = 0
         self._out = bytearray()
-        self.max_frame_size = self._h2.max_outbound_frame_size
         self._h2.initiate_connection()
         if not client:
             self._receive(frames.PREFACE)
@@ -136,7 +135,6 @@ class H2Core:
         if SettingId.INITIAL_WINDOW_SIZE in values:
             self._h2.clean_up()  # the windows of streams that are over must not overflow
         self._receive(frames.settings(values))
-        self.max_frame_size = self._h2.max_outbound_frame_size
 
     def settings_acked(self) -> None:
         self._receive(_SETTINGS_ACK)

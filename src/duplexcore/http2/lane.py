@@ -147,7 +147,8 @@ class Http2Lane:
                 self._carrier.flood.interim_response()
                 return kind
         if not self.headers_seen:
-            self._carrier.flood.progress()
+            if (flood := self._carrier.flood).fruitless:
+                flood.progress()
             self.headers_seen = True
             self._content_length = verdict.length
         if end and self._content_length is not None and not self._length_holds(0, end=True):

@@ -70,6 +70,7 @@ class FloodGuard:
         "_priority",
         "_settings",
         "_unpacked",
+        "fruitless",
     )
 
     def __init__(self, limits: AbuseLimits) -> None:
@@ -84,6 +85,8 @@ class FloodGuard:
         self._unpacked = 0  # bytes by which unpacking has made messages grow that nobody has taken
         self._empty_data = 0
         self._interim = 0
+        #: Whether either has come since the last `progress`: asked for each frame, that is called seldom.
+        self.fruitless = False
         self._induced = 0  # control frames,
         self._answers = 0  # and streams, that wait to be written because of what the peer sent
 
@@ -142,6 +145,7 @@ class FloodGuard:
     def empty_data(self, in_a_row: int) -> None:
         """A DATA frame without payload and END_STREAM, the ``in_a_row``-th of its stream (SEC-7)."""
         self._empty_data += 1
+        self.fruitless = True
         limits = self._limits
         if in_a_row > limits.empty_data_in_a_row:
             raise too_much(Limit.EMPTY_DATA_IN_A_ROW, "too many empty DATA frames on one stream")
@@ -151,9 +155,11 @@ class FloodGuard:
     def interim_response(self) -> None:
         """A 1xx response was skipped. Any number is allowed (MAL-5), but not without an end."""
         self._interim += 1
+        self.fruitless = True
         if self._interim > self._limits.interim_responses:
             raise too_much(Limit.INTERIM_RESPONSES, "too many interim responses")
 
     def progress(self) -> None:
-        """Payload, or the headers of a call, have come."""
+        """Payload, or the headers of a call, have come. Need be said only while there was something `fruitless`."""
         self._empty_data = self._interim = 0
+        self.fruitless = False

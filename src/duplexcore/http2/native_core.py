@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
 from ..config import Config
@@ -21,6 +22,7 @@ from .frames import (
     HEADERS,
     HEADERS_END,
     MAX_ID,
+    ROW,
     FrameType,
     SettingId,
 )
@@ -94,8 +96,13 @@ class NativeCore:
 
     def send_headers(self, lane: Http2Lane, fields: Sequence[Field], *, end: bool) -> None:
         block, most = self._encoder.encode(fields), self.max_frame_size
-        if len(block) <= most:
-            self._frame(HEADERS_END if end else HEADERS, lane.stream_id, block)
+        size = len(block)
+        if size <= most:  # as `_frame`
+            self._parts += (
+                HEAD.pack(size >> 16, size & 0xFFFF, HEADERS_END if end else HEADERS, lane.stream_id),
+                block,
+            )
+            self.pending += HEADER_SIZE + size
             return
         self._frame(FrameType.HEADERS << 8 | (END_STREAM if end else 0), lane.stream_id, block[:most])
         for at in range(most, len(block), most):
@@ -106,14 +113,22 @@ class NativeCore:
         size = len(payload)
         self.connection_window -= size
         lane.peer_window -= size
-        rest = payload if size <= longest else self._full_frames(lane.stream_id, memoryview(payload), longest)
-        self._frame(DATA_END if end else DATA, lane.stream_id, rest)
+        stream_id = lane.stream_id
+        if size > longest:
+            payload = self._full_frames(stream_id, memoryview(payload), longest)
+            size = len(payload)
+        self._parts += (
+            HEAD.pack(size >> 16, size & 0xFFFF, DATA_END if end else DATA, stream_id),
+            payload,
+        )  # as `_frame`
+        self.pending += HEADER_SIZE + size
 
     def _full_frames(self, stream_id: int, payload: memoryview, longest: int) -> memoryview:
         """All but the last frame of a large payload, whose heads are the same; what is left for the last."""
         head, last = HEAD.pack(longest >> 16, longest & 0xFFFF, DATA, stream_id), (len(payload) - 1) // longest
-        for at in range(0, last * longest, longest):
-            self._parts += (head, payload[at : at + longest])
+        for done in range(0, last, ROW):
+            row = frames.cut(payload[done * longest :], 0, longest, longest, min(ROW, last - done))
+            self._parts += chain.from_iterable(zip(repeat(head), row))
         self.pending += last * (HEADER_SIZE + longest)
         return payload[last * longest :]
 
