@@ -58,9 +58,9 @@ class Watched(FrameGate):
         self.judged.append(length)
         super()._judge_head(head, length)
 
-    def _take_row(self, data: bytes | bytearray | memoryview, at: int, length: int) -> int:
+    def _take_row(self, data: bytes | bytearray | memoryview, at: int, length: int, stream_id: int) -> int:
         self.rows.append(type(data))
-        return super()._take_row(data, at, length)
+        return super()._take_row(data, at, length, stream_id)
 
     def _frame(self, kind: int, stream_id: int, payload: bytes, now: float) -> None:
         self.slow.append(len(payload))
