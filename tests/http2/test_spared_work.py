@@ -131,14 +131,14 @@ def calls_made(action: Callable[[], object]) -> int:
 
 def test_a_call_that_is_alone_takes_one_turn_however_much_may_be_written() -> None:
     counts, sizes = [], []
-    for size in (30_000, 300_000):
+    for size in (30_000, 30_000, 300_000):  # the first may find where to cut, which is remembered
         bench = ClientBench(settings={raw.INITIAL_WINDOW: 2**24})
         bench.give(raw.window_update(0, 2**24))
         bench.call(None, "/a/b").send_message(bytes(1_000_000))
         write = functools.partial(bench.engine.data_to_send, 0.0, size)
         counts.append(calls_made(lambda write=write: sizes.append(len(write()))))  # type: ignore[misc]
-    assert sizes == [2 * 16_393, 19 * 16_393]
-    assert counts[0] == counts[1] or ServerConfig().http2 == "h2"
+    assert sizes == [2 * 16_393, 2 * 16_393, 19 * 16_393]
+    assert counts[1] == counts[2] or ServerConfig().http2 == "h2"
 
 
 @pytest.mark.parametrize("longest", [16_384, 16_393, 17_001, 65_535, 65_536, 66_001, 200_003])
