@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from duplexcore import ClientConfig, ServerConfig, Status, StatusCode
-from duplexcore.call.framing import MessageDecoder, frame_message
+from duplexcore.call.framing import MessageDecoder, Run, frame_message
 from duplexcore.call.headers import (
     Request,
     Response,
@@ -14,9 +16,11 @@ from duplexcore.call.headers import (
     read_request,
     read_response,
 )
+from duplexcore.call.inbox import Inbox
 from duplexcore.call.outbox import Outbox
 from duplexcore.metadata import Field
 from tests.support.calls import REQUEST, NotingLane, block, server_call
+from tests.support.work import calls_made
 
 RESPONSE: list[Field] = [(b":status", b"200"), (b"content-type", b"application/grpc")]
 
@@ -39,6 +43,38 @@ def test_a_large_piece_of_a_message_is_kept_as_it_came(size: int) -> None:
         assert [part is piece for part, piece in zip(kept, pieces, strict=True)] == [True, True]
     else:
         assert [type(part) for part in kept] == [bytearray]
+
+
+@pytest.mark.parametrize("bodies", [(b"", b"", b""), (b"a", b"", b"bc", b""), (b"", bytes(10), bytes(10))])
+def test_small_messages_that_come_together_are_one_object(bodies: tuple[bytes, ...]) -> None:
+    """As long as none is above the limit, which is 10 here."""
+    (run,) = MessageDecoder(10).feed(b"".join(map(frame_message, bodies)))
+    assert isinstance(run, Run)
+    assert run.count == len(bodies)
+
+
+@pytest.mark.parametrize(("own", "other", "joined"), [(1_023, 1_023, True), (1_024, 5, False), (5, 1_024, False)])
+def test_runs_below_1_kib_become_one(own: int, other: int, joined: bool) -> None:
+    run = Run(frame_message(bytes(own - 5)), 1)
+    assert run.absorb(Run(frame_message(bytes(other - 5)), 1)) is joined
+    assert run.count == 1 + joined
+
+
+@pytest.mark.parametrize("size", [1_023, 1_024])
+def test_a_message_of_1_kib_that_came_in_pieces_needs_no_object_around_it(size: int) -> None:
+    decoder, framed = MessageDecoder(10_000), frame_message(bytes(size))
+    (item,) = [*decoder.feed(framed[:100]), *decoder.feed(framed[100:])]
+    assert isinstance(item, Run if size < 1_024 else bytes)
+
+
+@pytest.mark.parametrize("size", [0, 99, 100])
+def test_a_message_that_comes_whole_needs_no_decoder(size: int) -> None:
+    """Also the longest that may come."""
+    inbox = Inbox(NotingLane(), ServerConfig(max_receive_message_size=100))
+    assert inbox.receive(frame_message(bytes(size)))
+    assert inbox.receive(frame_message(bytes(size))) is False
+    assert inbox._decoder is None
+    assert [inbox.take_message(), inbox.take_message()] == [bytes(size)] * 2
 
 
 @pytest.mark.parametrize("cut", [1, 4, 5])
@@ -74,6 +110,29 @@ def test_small_messages_are_joined_as_far_as_a_large_one(small: tuple[int, ...])
     outbox.pull(3)
     assert len(outbox.parts) == 4 + bool(small)
     assert outbox.parts[-3] is bodies[-2]
+
+
+@pytest.mark.parametrize(("second", "joined"), [(16_374, True), (16_375, False)])
+def test_a_large_message_is_joined_where_it_is_at_most_half_of_what_may_be_joined(second: int, joined: bool) -> None:
+    """To look for it would cost more than to copy it."""
+    bodies, outbox = [bytes(16_384), bytes(second)], Outbox()
+    for body in bodies:
+        outbox.parts += (frame_message(body)[:5], body)
+        outbox.size += 5 + len(body)
+    outbox.pull(3)
+    assert any(part is bodies[0] for part in outbox.parts) is not joined
+
+
+def test_what_fits_exactly_leaves_as_quickly_as_what_fits() -> None:
+    counts = []
+    for more in (0, 1):
+        outbox = Outbox()
+        for _ in range(20):
+            outbox.parts += (frame_message(bytes(7))[:5], bytes(7))
+            outbox.size += 12
+        counts.append(calls_made(functools.partial(outbox.pull, 240 + more)))
+        assert outbox.size == 0
+    assert counts[0] == counts[1]
 
 
 def test_a_block_that_was_read_is_not_read_again() -> None:

@@ -1,8 +1,6 @@
 """What h2 does, and what is done about it: one test for each row, seen from outside through whole connections."""
 
-import gc
 import random
-import sys
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from duplexcore.config import Http2
 from duplexcore.testing import raw
 from duplexcore.testing.raw import message
 from tests.support.bench import ClientBench, ServerBench, heard, outcome
+from tests.support.work import calls_made
 
 SIDES = [ClientBench, ServerBench]
 
@@ -338,7 +337,7 @@ def test_a_streams_window_update_wakes_that_stream_alone() -> None:
         assert bench.engine.backlog == 1
         assert bench.briefs() == ["DATA 1 1"]
         update = raw.window_update(3, 1)
-        counts.append(_calls_made(lambda bench=bench, update=update: bench.feed(update)))
+        counts.append(calls_made(lambda bench=bench, update=update: bench.feed(update)))
     assert counts[0] == counts[1]
 
 
@@ -399,24 +398,6 @@ def test_windows_out_of_range(field: str, size: int) -> None:
 # --- opening a stream scans all open ones -----------------------------------------------------------------------------
 
 
-def _calls_made(action: Any) -> int:
-    """How many Python and C functions ``action`` calls: work, counted instead of timed."""
-    count = 0
-
-    def profile(frame: Any, event: str, arg: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    gc.disable()  # a collection in the midst would be counted, with what Hypothesis does at each
-    sys.setprofile(profile)
-    try:
-        action()
-    finally:
-        sys.setprofile(None)
-        gc.enable()
-    return count
-
-
 def test_opening_a_call_costs_the_same_however_many_are_open() -> None:
     """Work at 10, 1,000 and 10,000 open. `python -m benchmarks engine` prints the time."""
     bench = ClientBench()
@@ -426,7 +407,7 @@ def test_opening_a_call_costs_the_same_however_many_are_open() -> None:
             bench.engine.start_call("/a/b")
         while bench.engine.data_to_send(0.0):
             pass
-        counts[open_] = _calls_made(lambda: (bench.engine.start_call("/a/b"), bench.engine.data_to_send(0.0)))
+        counts[open_] = calls_made(lambda: (bench.engine.start_call("/a/b"), bench.engine.data_to_send(0.0)))
     assert counts[10] == counts[1_000] == counts[10_000]
 
 
@@ -440,7 +421,7 @@ def test_accepting_a_call_costs_the_same_however_many_are_open() -> None:
             stream += 2
         opening = bench.peer.request(stream)
         stream += 2
-        counts[open_] = _calls_made(lambda opening=opening: bench.give(opening))
+        counts[open_] = calls_made(lambda opening=opening: bench.give(opening))
     assert counts[10] == counts[1_000] == counts[2_000]
 
 
@@ -461,7 +442,7 @@ def test_opening_and_ending_costs_the_same_however_many_are_open() -> None:
                 bench.engine.data_to_send(0.0)
                 bench.give(answer)
 
-        counts[open_] = _calls_made(many)
+        counts[open_] = calls_made(many)
     assert counts[1_000] < 1.5 * counts[10]
 
 
@@ -472,7 +453,7 @@ def test_many_waiting_calls_open_in_linear_work() -> None:
         for _ in range(waiting):
             bench.engine.start_call("/a/b")
         bench.give(raw.settings({raw.MAX_STREAMS: 10_000}))
-        counts.append(_calls_made(bench.pull))
+        counts.append(calls_made(bench.pull))
         assert bench.engine.open_calls == waiting
     assert counts[1] < 2.2 * counts[0]
 

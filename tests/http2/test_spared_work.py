@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +17,7 @@ from duplexcore.http2.native_core import NativeCore
 from duplexcore.http2.tap import Tap
 from duplexcore.testing import raw
 from tests.support.bench import ClientBench, ServerBench
+from tests.support.work import calls_made
 
 FORMS: list[Callable[[bytes], Any]] = [bytes, bytearray, memoryview]
 
@@ -111,24 +110,6 @@ def test_a_call_that_still_listens_takes_a_row_in_one_piece() -> None:
     assert bench.engine._carrier._joinable(1) == 0
 
 
-def calls_made(action: Callable[[], object]) -> int:
-    """How many functions of Python and of C are called: work, counted instead of timed."""
-    count = 0
-
-    def profile(frame: Any, event: str, arg: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    gc.disable()
-    sys.setprofile(profile)
-    try:
-        action()
-    finally:
-        sys.setprofile(None)
-        gc.enable()
-    return count
-
-
 def test_a_call_that_is_alone_takes_one_turn_however_much_may_be_written() -> None:
     counts, sizes = [], []
     for size in (30_000, 30_000, 300_000):  # the first may find where to cut, which is remembered
@@ -136,7 +117,7 @@ def test_a_call_that_is_alone_takes_one_turn_however_much_may_be_written() -> No
         bench.give(raw.window_update(0, 2**24))
         bench.call(None, "/a/b").send_message(bytes(1_000_000))
         write = functools.partial(bench.engine.data_to_send, 0.0, size)
-        counts.append(calls_made(lambda write=write: sizes.append(len(write()))))  # type: ignore[misc]
+        counts.append(calls_made(lambda write=write: sizes.append(len(write()))))
     assert sizes == [2 * 16_393, 2 * 16_393, 19 * 16_393]
     assert counts[1] == counts[2] or ServerConfig().http2 == "h2"
 

@@ -202,9 +202,9 @@ class MessageDecoder:
         flags, length = prefix[0], int.from_bytes(prefix[1:], "big")
         if flags > 1:
             self._fail(StatusCode.INTERNAL, f"a message has the flags {flags}: only 0 and 1 are defined")
-        elif flags == 1 and self.encoding in ("", "identity"):
+        elif flags and self.encoding in ("", "identity"):
             self._fail(StatusCode.INTERNAL, "a message is marked as compressed without an encoding")
-        elif flags == 1 and self.encoding not in self._enabled:
+        elif flags and self.encoding not in self._enabled:
             known = ", ".join(("identity", *self._enabled))
             self._fail(
                 StatusCode.INTERNAL, f"a message is compressed with {quoted(self.encoding)}: supported are {known}"
@@ -212,7 +212,7 @@ class MessageDecoder:
         elif length > self.limit:
             self._exceed(f"a message of {length} bytes is above the limit of {self.limit}")
         else:
-            self._compressed = flags == 1
+            self._compressed = bool(flags)
             return length
         return None
 
