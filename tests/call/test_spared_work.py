@@ -17,9 +17,10 @@ from duplexcore.call.headers import (
     read_response,
 )
 from duplexcore.call.inbox import Inbox
+from duplexcore.call.lane import Data, Headers
 from duplexcore.call.outbox import Outbox
 from duplexcore.metadata import Field
-from tests.support.calls import REQUEST, NotingLane, block, server_call
+from tests.support.calls import REQUEST, NotingLane, block, client_call, server_call
 from tests.support.work import calls_made
 
 RESPONSE: list[Field] = [(b":status", b"200"), (b"content-type", b"application/grpc")]
@@ -162,6 +163,21 @@ def test_what_small_blocks_say_is_remembered_and_large_ones_are_not(more: int) -
             read_response(one, "proto", ClientConfig())
         assert memory.cache_info().currsize == 1 - more
         assert (one.known is None) is bool(more)
+
+
+def test_messages_leave_as_plain_bytes_while_nothing_is_to_be_said_of_them() -> None:
+    client, server = client_call(NotingLane()), server_call(NotingLane())
+    server.on_headers(block(*REQUEST), end=False)
+    for call in (client, server):
+        call.send_message(b"abc")
+        assert isinstance(call.pull(100, 0.0), Headers)
+        assert call.pull(100, 0.0) == frame_message(b"abc")
+        assert call.pull(100, 0.0) is None
+        call.send_message(b"abc")
+        first, last = call.pull(5, 0.0), call.pull(5, 0.0)
+        assert isinstance(first, Data)
+        assert (first.payload, first.end, first.more) == (frame_message(b"abc")[:5], False, True)
+        assert last == b"abc"
 
 
 def test_usual_ends_are_one_object() -> None:
