@@ -37,6 +37,7 @@ from duplexcore.testing.model.vocabulary import (
     Terminal,
     Trailers,
     TransportEnded,
+    Unfit,
 )
 
 STEPS: dict[str, Step] = {
@@ -50,6 +51,8 @@ STEPS: dict[str, Step] = {
     "headers": SendInitialMetadata(),
     "abort": Abort(),
     "refuse": Refuse(),
+    "unfit": Unfit(),
+    "unfit-last": Unfit(last=True),
 }
 
 EVENTS = {
@@ -61,7 +64,8 @@ EVENTS = {
 
 
 def item(word: str) -> Input:
-    """``H`` headers (``H+t`` with grpc-timeout), ``D1``, ``Dp``, ``D1:ES``, ``D!INTERNAL``, ``T:OK``, ``R:CANCEL``.
+    """``H`` headers (``H+t`` with grpc-timeout), ``D1``, ``Dp``, ``D1:ES``, ``D!INTERNAL``, ``T:OK``, ``R:CANCEL``;
+    ``H!`` and ``T!`` are above the hearer's limit.
 
     ``G`` is a GOAWAY that covers the call, ``G-`` one that does not, ``EOF`` the end of the connection.
     """
@@ -72,8 +76,10 @@ def item(word: str) -> Input:
         return Goaway(covers=kind == "G")
     if kind in ("H", "H+t"):
         return Headers(timeout=kind == "H+t", end=rest == "ES")
-    if kind == "T":
-        return Trailers(None if rest == "-" else StatusCode[rest])
+    if kind == "H!":
+        return Headers(too_large=True)
+    if kind in ("T", "T!"):
+        return Trailers(None if rest == "-" else StatusCode[rest], too_large=kind == "T!")
     if kind == "R":
         return Reset(ErrorCode[rest.removeprefix("late,")], overdue=rest.startswith("late,"))
     assert kind[0] == "D", word

@@ -150,6 +150,7 @@ def check_conservation(world: World) -> None:
         Script(1, 1, 1, Feature.LIMITS | Feature.DEADLINES, single_request=True, single_response=True),
         Script(2, 2, 2, Feature.CANCEL),
         Script(0, 2, 1, Feature.READS | Feature.CUT | Feature.LOSS),
+        Script(1, 1, 1, Feature.CANCEL | Feature.DEADLINES | Feature.LISTS),
     ],
     ids=str,
 )
@@ -210,7 +211,8 @@ INTERNAL, UNAVAILABLE, UNIMPLEMENTED = StatusCode.INTERNAL, StatusCode.UNAVAILAB
         (Terminal(UNAVAILABLE, TRANSPORT, True), None, True),
         (Terminal(UNIMPLEMENTED, LIBRARY), Terminal(OK, LOCAL), True),
         (Terminal(UNIMPLEMENTED, PEER), Terminal(UNIMPLEMENTED, LIBRARY), True),
-        (Terminal(INTERNAL, PEER), Terminal(UNIMPLEMENTED, LIBRARY), False),
+        (Terminal(INTERNAL, PEER), Terminal(UNIMPLEMENTED, LIBRARY), True),
+        (Terminal(NOT_FOUND, PEER), Terminal(UNIMPLEMENTED, LIBRARY), False),
         (Terminal(INTERNAL, PEER), Terminal(INTERNAL, LIBRARY), True),
         (None, Terminal(OK, LOCAL), False),
     ],
@@ -221,7 +223,7 @@ def test_which_pairs_are_allowed(client: Terminal | None, server: Terminal | Non
 
 # -- random walks -----------------------------------------------------------------------------------------------------
 
-EVERYTHING = ALL | Feature.CUT | Feature.LIMITS
+EVERYTHING = ALL | Feature.CUT | Feature.LIMITS | Feature.LISTS
 
 
 @st.composite

@@ -45,6 +45,7 @@ from .vocabulary import (
     Terminal,
     Trailers,
     TransportEnded,
+    Unfit,
 )
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "Terminal",
     "Trailers",
     "TransportEnded",
+    "Unfit",
     "allowed",
     "does",
     "frames",

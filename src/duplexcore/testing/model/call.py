@@ -13,12 +13,14 @@ from .vocabulary import (
     Data,
     Event,
     Frame,
+    Headers,
     Input,
     ModelViolation,
     Reset,
     Role,
     Step,
     Terminal,
+    Trailers,
     TransportEnded,
 )
 
@@ -116,7 +118,8 @@ class CallModel(NamedTuple):
     def hears(self, role: Role, item: Input | None = None) -> CallModel:
         """The first thing on its way to ``role`` has reached it, whole.
 
-        ``item``: what came. It must be that; but DATA may turn out to have an ``error``, RST_STREAM to be ``overdue``.
+        ``item``: what came. It must be that; but DATA may turn out to have an ``error``, RST_STREAM to be ``overdue``,
+        and header lists to be ``too_large``.
         """
         (client_side, server_side), (down, up) = self.sides, self.wires
         wire = down if role is CLIENT else up
@@ -153,6 +156,10 @@ def _is_read_as(sent: Input, came: Input) -> bool:
         case Data(), Data(error=error):
             return error is not None and came.whole <= sent.whole and came.end is sent.end
         case Reset(), Reset():
+            return sent.code == came.code
+        case Headers(), Headers(too_large=True):
+            return came.end is sent.end and came.timeout is sent.timeout
+        case Trailers(), Trailers(too_large=True):
             return sent.code == came.code
         case _:
             return False

@@ -46,6 +46,7 @@ from .vocabulary import (
     Start,
     Trailers,
     TransportEnded,
+    Unfit,
 )
 
 CANCELLED: Final = StatusCode.CANCELLED
@@ -57,6 +58,7 @@ UNKNOWN: Final = StatusCode.UNKNOWN
 LIBRARY: Final = Origin.LIBRARY
 LOCAL: Final = Origin.LOCAL
 PEER: Final = Origin.PEER
+RESOURCE_EXHAUSTED: Final = StatusCode.RESOURCE_EXHAUSTED
 
 # -- steps ------------------------------------------------------------------------------------------------------------
 
@@ -100,8 +102,15 @@ def deadline(side: Side, step: DeadlineFired) -> Side:
 
 
 def fault(side: Side, step: Fault) -> Side:
-    """INTERNAL, RST(INTERNAL_ERROR) if HEADERS were framed (Table D, MD-12)."""
+    """INTERNAL, RST(INTERNAL_ERROR) if HEADERS were framed (Table D)."""
     return side if side.ended is not None else end(side, INTERNAL, LIBRARY, RESET_INTERNAL)
+
+
+def unfit(side: Side, step: Unfit) -> Side:
+    """INTERNAL, and nothing is framed (MD-12)."""
+    if side.out is not IDLE or side.said is NEW or side.ended is not None or step.last:
+        raise ValueError("no request is due")
+    return end(side, INTERNAL, LIBRARY)
 
 
 STEPS: Final[dict[type, Callable[[Side, Any], Side]]] = {
@@ -111,6 +120,7 @@ STEPS: Final[dict[type, Callable[[Side, Any], Side]]] = {
     Cancel: cancel,
     DeadlineFired: deadline,
     Fault: fault,
+    Unfit: unfit,
 }
 
 # -- frames that leave ------------------------------------------------------------------------------------------------
@@ -165,7 +175,9 @@ FRAMES: Final[dict[type, Callable[[Side, Any], Side]]] = {
 
 
 def headers(side: Side, frame: Headers) -> Side:
-    """The response begins (DUP-2)."""
+    """The response begins (DUP-2), unless it is above the own limit (MD-11)."""
+    if frame.too_large:
+        return end(side._replace(heard=OPEN), RESOURCE_EXHAUSTED, LIBRARY, RESET_CANCEL)
     return side._replace(heard=OPEN, opening=True)
 
 
@@ -193,7 +205,10 @@ def data(side: Side, frame: Data) -> Side:
 
 
 def trailers(side: Side, frame: Trailers) -> Side:
-    """The status, final at once (DUP-3, STAT-4); RST(NO_ERROR) is due unless this side has ended its half."""
+    """The status, final at once (DUP-3, STAT-4); RST(NO_ERROR) is due unless this side has ended its half. Above the own
+    limit it is none (MD-11)."""
+    if frame.too_large:
+        return end(side._replace(heard=ENDED), RESOURCE_EXHAUSTED, LIBRARY, RESET_CANCEL)
     code, origin = frame.code, PEER
     if code is None:  # DUP-20, ERR-1
         code, origin = UNKNOWN, LIBRARY

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 from typing import Final, NamedTuple
 
@@ -40,6 +40,7 @@ from .vocabulary import (
     Step,
     Terminal,
     Trailers,
+    Unfit,
 )
 
 
@@ -54,6 +55,7 @@ class Feature(Flag):
     READS = auto()  # applications take their events one by one
     CUT = auto()  # a message takes two DATA frames
     LIMITS = auto()  # a message is above the limit of the side that hears it
+    LISTS = auto()  # a header list is above a limit: of the side that hears it, or of its peer, and does not go
 
 
 PLAIN: Final = Feature(0)
@@ -106,16 +108,18 @@ def brief(what: object) -> str:
         case Data(whole, partial, end, error):
             words = ("DATA", str(whole or ""), "part" * partial, "ES" * end, "too large" if error else "")
             return " ".join(filter(None, words))
-        case Headers(_, end):
-            return "HEADERS" + (" ES" if end else "")
-        case Trailers(code):
-            return f"TRAILERS {name(code)}"
+        case Headers(_, end, too_large):
+            return "HEADERS" + (" ES" if end else "") + (" too large" if too_large else "")
+        case Trailers(code, too_large):
+            return f"TRAILERS {name(code)}" + (" too large" if too_large else "")
         case Reset(code):
             return f"RST {ErrorCode(code).name}"
         case Goaway(covers):
             return "GOAWAY" if covers else "GOAWAY below"
         case Finish(code):
             return f"Finish {name(code)}"
+        case Unfit(last):
+            return "Unfit last" if last else "Unfit"
         case Terminal():
             return ending(what)
         case Event():
@@ -147,6 +151,8 @@ def moves(world: World, script: Script) -> Iterator[Move]:
             yield Move(role, "hears", wire[0])
             if Feature.LIMITS in script.features and _may_be_too_large(side, wire[0]):
                 yield Move(role, "hears", Data(error=StatusCode.RESOURCE_EXHAUSTED, end=wire[0].end))  # type: ignore[union-attr]
+            if Feature.LISTS in script.features and role is CLIENT and isinstance(wire[0], Headers | Trailers):
+                yield Move(role, "hears", replace(wire[0], too_large=True))
         if Feature.READS in script.features and alive(side) and _unread(side):
             yield Move(role, "takes", Event.MESSAGE)
     if call.lost or not any(alive(side) for side in call.sides):
@@ -177,6 +183,8 @@ def steps(side: Side, script: Script) -> Iterator[Step]:
     features = script.features
     if side.said is NEW and side.heard is IDLE and side.role is SERVER and Feature.RESETS in features:
         yield Refuse()
+    if Feature.LISTS in features and side.status is not None and (side.ended is not None or _may_give_status(side)):
+        yield Unfit(last=True)
     if not alive(side):
         return
     last = HalfClose() if side.role is CLIENT else Finish(STATUS)
@@ -191,6 +199,8 @@ def steps(side: Side, script: Script) -> Iterator[Step]:
         yield Fault()
         if side.role is SERVER:
             yield Abort()
+    if Feature.LISTS in features and side.out is IDLE and (side.role is CLIENT or side.initial):
+        yield Unfit()
 
 
 def next_frames(side: Side, script: Script, room: bool) -> Iterator[Frame]:

@@ -39,6 +39,7 @@ from .vocabulary import (
     Step,
     Terminal,
     Trailers,
+    Unfit,
 )
 
 
@@ -163,5 +164,6 @@ def _guesses(side: Side, frame: Frame) -> Iterator[tuple[Step, ...]]:
             yield from _CANCELS if side.role is CLIENT else _CUTS_OFF
         case Reset(code=ErrorCode.INTERNAL_ERROR):
             yield (Fault(),)
+            yield (Unfit(last=True),)
         case _:
             return

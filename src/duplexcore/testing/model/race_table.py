@@ -32,6 +32,9 @@ RACE_TABLE: Final[dict[Pair, str]] = {
         "RESOURCE_EXHAUSTED library",
     ): "the same with a message partly on the wire: RST(CANCEL) (DUP-35)",
     ("INTERNAL peer", "INTERNAL library"): "the server's library fails: RST(INTERNAL_ERROR) (DUP-7, ERR-B)",
+    ("INTERNAL peer", "CANCELLED local"): "the server aborts, no trailers would fit: RST(INTERNAL_ERROR) (MD-12)",
+    ("INTERNAL peer", "DEADLINE_EXCEEDED local"): "the same where its clock was first (MD-12, DUP-13)",
+    ("INTERNAL peer", "RESOURCE_EXHAUSTED library"): "the same where it refuses a message (MD-12, FRM-9)",
     ("UNAVAILABLE peer unprocessed", "never"): "RST(REFUSED_STREAM): the server had no place (DUP-28, CONN-8)",
     # The client's application leaves.
     ("CANCELLED local unprocessed", "never"): "cancelled before HEADERS were framed (DUP-8)",
@@ -140,6 +143,7 @@ def _stand_ins(server: Terminal | None) -> tuple[str, ...]:
 SCRIPTS: Final = (
     Script(1, 1, 1, ALL | Feature.LIMITS),
     Script(1, 1, 1, Feature.DEADLINES | Feature.RESETS | Feature.CUT | Feature.LIMITS),
+    Script(1, 1, 1, Feature.CANCEL | Feature.DEADLINES | Feature.RESETS | Feature.LIMITS | Feature.LISTS),
 )
 
 

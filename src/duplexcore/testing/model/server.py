@@ -52,6 +52,7 @@ from .vocabulary import (
     SendMessage,
     Trailers,
     TransportEnded,
+    Unfit,
 )
 
 CANCELLED: Final = StatusCode.CANCELLED
@@ -127,9 +128,23 @@ def deadline(side: Side, step: DeadlineFired) -> Side:
 
 
 def fault(side: Side, step: Fault) -> Side:
-    """INTERNAL, RST(INTERNAL_ERROR) (Table D, MD-12)."""
+    """INTERNAL, RST(INTERNAL_ERROR) (Table D)."""
     _heard_of(side)
     return side if side.ended is not None else end(side, INTERNAL, LIBRARY, RESET_INTERNAL)
+
+
+def unfit(side: Side, step: Unfit) -> Side:
+    """Trailers with INTERNAL are due in place of headers; in place of the last trailers RST(INTERNAL_ERROR), with which
+    a call ends that has not (MD-12)."""
+    if not step.last:
+        if side.out is not IDLE or not side.initial or side.ended is not None:
+            raise ValueError("no headers are due")
+        return cut_off(side, INTERNAL, LIBRARY)._replace(initial=False)
+    if side.status is None:
+        raise ValueError("no status is due")
+    if side.ended is None and side.said is not DEAF:
+        return end(side, INTERNAL, LIBRARY, RESET_INTERNAL)
+    return side._replace(status=None, reset=RESET_INTERNAL)
 
 
 def expect_one(side: Side, step: ExpectOne) -> Side:
@@ -157,6 +172,7 @@ STEPS: Final[dict[type, Callable[[Side, Any], Side]]] = {
     Abort: abort,
     DeadlineFired: deadline,
     Fault: fault,
+    Unfit: unfit,
     ExpectOne: expect_one,
     Refuse: refuse,
 }

@@ -109,7 +109,15 @@ class DeadlineFired:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The library can not go on with this call alone: an internal fault, headers above the peer's limit (MD-12)."""
+    """The library can not go on with this call alone: an internal fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """The header list that is due is above the peer's limit (MD-12): the request's, the response's; or ``last``, also
+    the shortest one that could say how the call ends."""
+
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +144,7 @@ Step = (
     | Abort
     | DeadlineFired
     | Fault
+    | Unfit
     | Refuse
     | ExpectOne
 )
@@ -147,11 +156,13 @@ Step = (
 class Headers:
     """HEADERS that open a side: the request's (``timeout``: with ``grpc-timeout``), or a response's without END_STREAM.
 
-    END_STREAM on a request's HEADERS is ``end``; on a server's it makes them `Trailers`.
+    END_STREAM on a request's HEADERS is ``end``; on a server's it makes them `Trailers`. ``too_large``: above the
+    client's own limit (MD-11). Only of what is heard; a server answers such a request by itself (`Refuse`).
     """
 
     timeout: bool = False
     end: bool = False
+    too_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +183,12 @@ class Data:
 class Trailers:
     """HEADERS with END_STREAM that are not the request's first: trailers, Trailers-Only, a request's trailers.
 
-    ``code``: their ``grpc-status`` as the receiver must read it (STAT-7); None without one.
+    ``code``: their ``grpc-status`` as the receiver must read it (STAT-7); None without one. ``too_large``: as of
+    `Headers`.
     """
 
     code: StatusCode | None = StatusCode.OK
+    too_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
