@@ -394,6 +394,18 @@ def test_a_refusal_is_short_whatever_it_refuses(changes: dict[str, Any]) -> None
     assert field_list_size(answer.fields) < 2000
 
 
+@pytest.mark.req("MD-12", "HDR-15")
+@pytest.mark.parametrize(("limit", "shown"), [(200, 0), (310, 100)])
+def test_a_refusal_above_the_clients_limit_keeps_its_status(limit: int, shown: int) -> None:
+    """As any other end of a call does: what stands besides is left out, then the message, but for its head."""
+    judged = Judged(altered(REQUEST, grpc_encoding="c" * 150), header_limit=limit)
+    fields = judged.fields
+    assert "grpc-accept-encoding" not in fields
+    assert len(fields.get("grpc-message", "")) == shown
+    assert fields["grpc-status"] == "12"
+    assert judged.lane.aborts == []
+
+
 @pytest.mark.req("MD-12")
 def test_a_refusal_above_the_clients_limit_is_a_reset() -> None:
     judged = Judged(altered(REQUEST, p_path="/x"), header_limit=50)

@@ -102,7 +102,7 @@ class ServerCall(Call):
         self._finished = False  # it said finish()
         self._final: CallEnded | None = None  # the end whose trailers wait to be framed,
         self._final_custom: Sequence[Field] = ()  # and its metadata as header fields
-        self._refusal: list[Field] | None = None  # the answer to a request that was never announced
+        self._refusal: headers.Refusal | None = None  # the answer to a request that was never announced
 
     @property
     def authority(self) -> str:
@@ -195,11 +195,7 @@ class ServerCall(Call):
 
     def pull(self, room: int, now: float) -> Output | None:
         if self._refusal is not None:
-            output, self._refusal = Headers(self._refusal, True), None
-            if self._fits(output):
-                return output
-            self._lane.abort(ErrorCode.INTERNAL_ERROR)
-            return None
+            return self._refuse(self._refusal)
         if self._outbox.size or (self._initial_said and self.ended is None):
             if not self._headers_sent:
                 return self._open()
@@ -210,6 +206,16 @@ class ServerCall(Call):
                 more = self._outbox.size > 0 or self._final is not None
                 return Data(payload, False, more) if more or type(payload) is not bytes else payload
         return self._close() if self._final is not None else None
+
+    def _refuse(self, refusal: headers.Refusal) -> Output | None:
+        self._refusal = None
+        front = refusal.fields[:2]  # what stands before the status
+        lesser = ([*front, *headers.trailers(status, ()).fields] for status in _lesser(refusal.status))
+        for fields in (refusal.fields, *lesser):
+            if self._fits(output := Headers(fields, True)):
+                return output
+        self._lane.abort(ErrorCode.INTERNAL_ERROR)
+        return None
 
     def _open(self) -> Output | None:
         output = headers.response_headers(self.config, self._subtype, self.compression, self._custom)
@@ -263,7 +269,7 @@ class ServerCall(Call):
             self.method = (headers.first(block.fields, b":path") or b"").decode("latin-1")
             self._never_announced(request.status, request.limit)
             if request.fields:
-                self._refusal = request.fields
+                self._refusal = request
                 self._lane.wants_write()
             else:
                 self._lane.abort(ErrorCode.REFUSED_STREAM)
