@@ -269,7 +269,7 @@ def test_a_machine_without_a_service_is_told(
     assert says in result.output
     content = {"target": "no_service:Machine", "options": {}, "tape": [], "number": "x", "message": "x"}
     case = tmp_path / "x.dxcase"
-    case.write_text(json.dumps({"format": "duplexcore case", "version": 3} | content), encoding="utf-8")
+    case.write_text(json.dumps({"format": "duplexcore case", "version": 4} | content), encoding="utf-8")
     again = fuzz("replay", case)
     monkeypatch.delitem(sys.modules, "no_service", raising=False)
     assert (again.exit_code, again.output[:5]) == (2, "ERROR")

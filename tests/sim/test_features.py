@@ -23,7 +23,7 @@ from duplexcore.testing.sim.features import FEATURES
 from duplexcore.testing.sim.policies import PrngChooser
 from duplexcore.testing.sim.properties.base import PropertyError
 from duplexcore.testing.sim.simulation import Scenario, Simulation
-from duplexcore.testing.sim.targets import EngineOptions, EngineTarget
+from duplexcore.testing.sim.targets import EngineOptions, EngineTarget, Watchers
 from duplexcore.testing.sim.wires import Frame, body_of
 
 
@@ -32,8 +32,8 @@ class With(EngineTarget):
 
     carriers = ("native",)
 
-    def __init__(self, name: str, options: EngineOptions | None = None) -> None:
-        super().__init__(options)
+    def __init__(self, name: str, options: EngineOptions | None = None, watchers: Watchers = tuple) -> None:
+        super().__init__(options, watchers)
         self._feature = FEATURES[name]
 
     def _with_features(self, chooser: Chooser, scenario: Scenario) -> Scenario:

@@ -205,8 +205,8 @@ def data(side: Side, frame: Data) -> Side:
 
 
 def trailers(side: Side, frame: Trailers) -> Side:
-    """The status, final at once (DUP-3, STAT-4); RST(NO_ERROR) is due unless this side has ended its half. Above the own
-    limit it is none (MD-11)."""
+    """The status, final at once (DUP-3, STAT-4), but above the own limit (MD-11); RST(NO_ERROR) is due unless this side
+    has ended its half."""
     if frame.too_large:
         return end(side._replace(heard=ENDED), RESOURCE_EXHAUSTED, LIBRARY, RESET_CANCEL)
     code, origin = frame.code, PEER

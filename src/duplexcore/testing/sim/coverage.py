@@ -2,7 +2,7 @@
 
 The denominators are not written by hand: cells come from the tables, races from the explorer (kept in a file, since it
 takes minutes), and a cell that no run between two real engines can reach is one that the explorer does not reach
-either, but for `OF_OTHER_FRAMES`.
+either, but for `OF_OTHER_FRAMES` and `OF_LIMITS`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
+from itertools import cycle
 from typing import Any
 
 from duplexcore import Status, StatusCode
@@ -22,10 +23,11 @@ from .coverage_marks import MARKS, Marks
 from .coverage_orders import Orders, Race, races
 from .explorer import explore
 from .explorer_worlds import PINNED
+from .features import FEATURES
 from .pairs import forget
 from .policies import Policy, PrngChooser
 from .simulation import Scenario
-from .targets import EngineOptions, EngineTarget
+from .targets import EngineOptions, EngineTarget, Watchers
 from .watching import Watcher
 
 __all__ = ["Coverage", "Denominators", "denominators", "explored", "measure"]
@@ -34,6 +36,8 @@ FILE = "reachable.json"
 #: What takes somebody between two engines who passes frames on in others: a request that ends on HEADERS. In none of
 #: the explorer's worlds is there anybody.
 OF_OTHER_FRAMES = frozenset(Cell("SERVER_RECEIVE", state, "LAST_HEADERS") for state in ("IDLE", "OPEN"))
+#: What takes a client for which every answer is too large: there are limits of header lists in none of these, either.
+OF_LIMITS = frozenset((Cell("CLIENT_RECEIVE", "IDLE", "RESET"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +98,22 @@ class FrameByFrame(OverHttp2):
         return replace(super().scenario(chooser), whole_frames=True)
 
 
+class FeatureByFeature(OverHttp2):
+    """Each run has the next feature besides those that it draws, so that a few hundred have each of them often."""
+
+    def __init__(self, options: EngineOptions, watchers: Watchers) -> None:
+        super().__init__(options, watchers)
+        self._next = cycle(FEATURES.values())
+
+    def _with_features(self, chooser: Chooser, scenario: Scenario) -> Scenario:
+        return next(self._next)(chooser, super()._with_features(chooser, scenario))
+
+
 def measure(seeds: Iterable[int], wanted: Iterable[Race] = ()) -> Coverage:
     """Runs the engine with each seed, under policies in turn.
 
     Every other run has a single call, in which races are counted, and goes for orders of ``wanted`` that were not seen
-    yet. Raises `PropertyError`.
+    yet; the rest have a feature in turn. Raises `PropertyError`.
     """
     coverage, left = Coverage(), set(wanted)
     # The explorer's worlds have a place for each call.
@@ -106,7 +121,7 @@ def measure(seeds: Iterable[int], wanted: Iterable[Race] = ()) -> Coverage:
     policies = (Policy.MIX, Policy.SWARM, Policy.PCT, Policy.SWARM)
     alone = replace(options, calls=1, features=False)  # else what does not commute is not what the explorer has found
     single, aiming = (one(alone, lambda: (Marks(coverage.marks), Late())) for one in (OverHttp2, FrameByFrame))
-    several = OverHttp2(options, lambda: (Marks(coverage.marks), Late()))
+    several = FeatureByFeature(options, lambda: (Marks(coverage.marks), Late()))
     forget()  # a handshake that was had before is not counted
     with counted() as cells:
         for seed in seeds:
@@ -133,7 +148,7 @@ def explored() -> Denominators:
             found |= races(explorer)
         cells |= set(reached)
     legal = {cell for table in TABLES for cell in table.legal}
-    return Denominators(frozenset(cells & legal) | OF_OTHER_FRAMES, frozenset(found))
+    return Denominators(frozenset(cells & legal) | OF_OTHER_FRAMES | OF_LIMITS, frozenset(found))
 
 
 def denominators() -> Denominators:

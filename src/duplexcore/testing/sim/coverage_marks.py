@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message, Origin, StatusCode
+from duplexcore import CallEnded, ErrorCode, HalfClosed, InitialMetadata, Limit, Message, Origin, StatusCode
 from duplexcore.connection import TimerKind
 
 from .apps import App
 from .between import TRAILER
+from .header_lists import is_tight, told
 from .sides import Side
 from .watching import Watcher
 from .wires import PADDED, Frame, body_of
@@ -93,6 +94,12 @@ MARKS: Final = (
     "end of stream on a request's headers",
     "a request has trailers",
     "a message above the limit",
+    "a request above the server's limit stays here",
+    "a request above the server's own limit is refused",
+    "an answer above the client's limit is no answer",
+    "an end above the client's limit is cut down",
+    "an end above the client's limit is a reset",
+    "an answer above the client's own limit is refused",
     "a message came packed",
     "the server answers a call by itself",
     "keepalive asks",
@@ -179,8 +186,7 @@ class Marks(Watcher):
             case CallEnded(status, _, origin):
                 self.mark("initial metadata without a message", type(before) is InitialMetadata)
                 self.mark("trailers only", before is None and app.who == "c" and origin is Origin.PEER)
-                exhausted = status.code is StatusCode.RESOURCE_EXHAUSTED
-                self.mark("a message above the limit", exhausted and origin is Origin.LIBRARY)
+                self.mark("a message above the limit", event.limit is Limit.MAX_RECEIVE_MESSAGE_SIZE)
                 self.mark("the server answers a call by itself", app.who == "c" and _rejected(self.sim, app))
                 self.mark("status that is not OK", not status.ok and origin is Origin.PEER)
                 self.mark("a status with a message", status.message and app.who == "c" and _said(self.sim, app))
@@ -195,6 +201,25 @@ class Marks(Watcher):
             self.mark("a call outlives goaway", self._goaway_heard and ended.origin is Origin.PEER)
         if ended.status.code is StatusCode.DEADLINE_EXCEEDED and ended.origin is Origin.LOCAL:
             self._deadline(app, ended)
+        if is_tight(self.sim.scenario):
+            self._limited(app, ended)
+
+    def _limited(self, app: App, ended: CallEnded) -> None:
+        """What limits of header lists have made of the end of a call."""
+        internal, exhausted = (
+            ended.status.code is code for code in (StatusCode.INTERNAL, StatusCode.RESOURCE_EXHAUSTED)
+        )
+        library = ended.origin is Origin.LIBRARY
+        if app.who == "c":
+            refused = exhausted and ended.origin is Origin.PEER and app.index not in self.sim.servers
+            self.mark("a request above the server's limit stays here", internal and library and ended.unprocessed)
+            self.mark("a request above the server's own limit is refused", refused)
+            self.mark("an answer above the client's own limit is refused", ended.limit is Limit.MAX_HEADER_LIST_SIZE)
+            return
+        self.mark("an answer above the client's limit is no answer", internal and library)
+        if app.said == ended.status:  # type: ignore[attr-defined]
+            whole = app.said, app.script.trailing_metadata  # type: ignore[attr-defined]
+            self.mark("an end above the client's limit is cut down", told(self.sim.scenario, app) != whole)  # type: ignore[arg-type]
 
     def _deadline(self, app: App, ended: CallEnded) -> None:
         seen = self._deadlines.setdefault(app.index, set())
@@ -250,7 +275,10 @@ class Marks(Watcher):
         self.mark("window update crossed a reset", over and frame.type == WINDOW_UPDATE)
         ending = frame.type == DATA and frame.flags & ES
         self.mark("half-close crossed trailers", not client and ending and app.index in self._finished)
-        self.mark("reset without error after the status", client and frame.type == RST and frame.payload == bytes(4))
+        if client and frame.type == RST:
+            code = int.from_bytes(frame.payload, "big")
+            self.mark("reset without error after the status", code == ErrorCode.NO_ERROR)
+            self.mark("an end above the client's limit is a reset", code == ErrorCode.INTERNAL_ERROR)
 
     # --- clocks and the connection ------------------------------------------------------------------------------------
 

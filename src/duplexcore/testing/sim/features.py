@@ -52,6 +52,12 @@ TIMEOUTS: Final = (0.0, 1e-9, 0.001_5, 99.999_999_9, 3_600.0)
 LIMITS: Final = (0, 4, 200, 16_380)
 BUFFERS: Final = (1, 100, 20_000)
 TABLES: Final = (0, 64, 65_536)
+#: Sizes of header lists, soft and hard: what a client takes of answers, whose shortest has 146 bytes, and a server of
+#: requests, which have about 500.
+ANSWERS: Final = ((215, 230), (150, 8_000), (320, 320), (170, 170), (100, 140))
+REQUESTS: Final = ((600, 8_000), (900, 900), (500, 540))
+LONG: Final[Sequence[MetadataLike]] = ((("long", "x" * 100), ("long-bin", b"y" * 100)), (("long", "x" * 1_000),))
+WORDS: Final = ("x" * 70, "gr\u00fc\u00df, 100 %" * 10)
 CODINGS: Final = (("gzip", "deflate"), ("deflate", "gzip"), ("gzip",), ())
 #: Which messages are packed, in turn; None: those that become smaller.
 PACKS: Final[Sequence[Sequence[bool | None]]] = ((True,), (None,), (True, False))
@@ -142,6 +148,32 @@ def _tables(chooser: Chooser, scenario: Scenario) -> Scenario:
     return _both(scenario, "header_table_size", client, server)
 
 
+def _with_lists(config: C, soft: int, hard: int) -> C:
+    softer: C = _changed(config, "max_header_list_size", soft)
+    limited: C = _changed(softer, "hard_header_list_size", hard)
+    return limited
+
+
+def _lists(chooser: Chooser, scenario: Scenario) -> Scenario:
+    which = _pick(chooser, "small lists", ("answers", "requests", "both"))
+    client, server = scenario.client, scenario.server
+    if which != "requests":
+        client = _with_lists(client, *_pick(chooser, "answers' lists", ANSWERS))
+    if which != "answers":
+        server = _with_lists(server, *_pick(chooser, "requests' lists", REQUESTS))
+
+    def change(script: CallScript) -> CallScript:
+        if which == "requests":
+            return replace(script, metadata=_pick(chooser, "metadata", (script.metadata, *LONG)))
+        return replace(
+            script,
+            trailing_metadata=_pick(chooser, "trailing metadata", (script.trailing_metadata, *LONG)),
+            status_message=_pick(chooser, "status message", (script.status_message, *WORDS)),
+        )
+
+    return _scripts(replace(scenario, client=client, server=server), change)
+
+
 def _codings(chooser: Chooser, scenario: Scenario) -> Scenario:
     mine, other = (_pick(chooser, "codings", CODINGS) for _ in range(2))
     scenario = _both(scenario, "compressions", mine, other)
@@ -222,6 +254,7 @@ OVER_HTTP2: Final[dict[str, Feature]] = {
     "something between": _between,
     "header tables": _tables,
     "names": _names,
+    "header lists": _lists,
     "ages": _ages,
     "waiting calls": _waiting,
     "keepalive": _kept_alive,

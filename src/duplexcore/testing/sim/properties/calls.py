@@ -5,10 +5,11 @@ from __future__ import annotations
 from math import inf
 from typing import Any, ClassVar
 
-from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message, Origin, StatusCode
+from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message, Metadata, Origin, StatusCode
 from duplexcore.connection import TimerKind
 
 from ..apps import App, ClientApp, ServerApp
+from ..header_lists import told
 from ..sides import Side
 from .base import Property
 
@@ -99,7 +100,8 @@ class P5(Property):
 
 
 class P6(Property):
-    """Status, message and trailing metadata delivered are those sent, but for a local or transport cause."""
+    """Status, message and trailing metadata delivered are those sent, but for a local or transport cause, and for what
+    the client's limit leaves no room for (MD-12)."""
 
     number = "P6"
     event_types = (CallEnded,)
@@ -110,9 +112,11 @@ class P6(Property):
         server = self.sim.servers.get(app.index)
         sent = None if server is None or server.said is None else server.ended
         if sent is not None and sent.status == server.said:  # type: ignore[union-attr]
-            told, said = (event.status, event.trailing_metadata), (sent.status, sent.trailing_metadata)
-            if told != said:
-                self.fail(f"{app} was told {told}, its server has said {said}")
+            heard, said = (event.status, event.trailing_metadata), (sent.status, sent.trailing_metadata)
+            if heard != said:
+                status, metadata = told(self.sim.scenario, server)  # type: ignore[arg-type]
+                if heard != (status, Metadata(metadata)):
+                    self.fail(f"{app} was told {heard}, its server has said {said}")
 
 
 class P8(Property):

@@ -8,6 +8,7 @@ from duplexcore import CallEnded, Message, Origin, StatusCode
 from duplexcore.status import ErrorCode
 
 from ..apps import App, ClientApp
+from ..header_lists import is_tight
 from ..wires import Frame
 from .base import Property
 
@@ -41,8 +42,8 @@ class P9(Streams):
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
         app = self.client_of(frame.stream) if side is self.sim.client else None
-        if app is None or app.script.single_response:  # which other property of it there is, the oracle knows
-            return
+        if app is None or app.script.single_response or is_tight(self.sim.scenario):
+            return  # there the oracle knows which end it is
         if frame.type == HEADERS:
             self._ends = bool(frame.flags & ES)
         if frame.type != RST and frame.flags & END_HEADERS and self._ends and app.ended is None:

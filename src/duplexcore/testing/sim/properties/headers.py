@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from duplexcore import CallEnded, InitialMetadata, Metadata, Origin, __version__
+from duplexcore import CallEnded, InitialMetadata, Metadata, Origin
 
 from ..apps import App, ClientApp
+from ..header_lists import agent_of, told
 from .base import Property
 
 __all__ = ["P48"]
@@ -21,11 +22,10 @@ class P48(Property):
     def on_started(self, app: App) -> None:
         self._compare(f"the request of call {app.index}", app.call.metadata, app.script.metadata)
         call, script, client = app.call, app.script, self.sim.scenario.client
-        told = call.method, call.authority, call.user_agent
-        agent = f"{client.user_agent} grpc-python-duplexcore/{__version__}".lstrip()
-        said = f"/{script.service}/{app.index}", script.authority or client.authority, agent
-        if told != said:
-            self.fail(f"call {app.index} came as {told}, opened was {said}")
+        heard = call.method, call.authority, call.user_agent
+        said = f"/{script.service}/{app.index}", script.authority or client.authority, agent_of(client)
+        if heard != said:
+            self.fail(f"call {app.index} came as {heard}, opened was {said}")
 
     def on_event(self, app: App, event: Any) -> None:
         if not isinstance(app, ClientApp):
@@ -36,7 +36,7 @@ class P48(Property):
         elif event.origin is Origin.PEER:
             server = self.sim.servers.get(app.index)
             if server is not None and server.said is not None and event.status == server.said:
-                self._compare(f"the end of {app}", event.trailing_metadata, app.script.trailing_metadata)
+                self._compare(f"the end of {app}", event.trailing_metadata, told(self.sim.scenario, server)[1])
 
     def _compare(self, what: str, got: Metadata, sent: Any) -> None:
         if got != Metadata(sent):

@@ -20,7 +20,8 @@ from duplexcore.testing.model import vocabulary as say
 from duplexcore.testing.model.call import does, frames, hears
 
 from ..apps import App
-from ..blocks import HeaderReader
+from ..blocks import Fields, HeaderReader
+from ..header_lists import is_tight, request_size, response_size, shortest_end
 from ..sides import Side
 from ..wires import Frame, body_of
 from .base import Property, PropertyError
@@ -34,6 +35,9 @@ NO_LIMIT = 2**32
 #: Nothing in a run is as long: bytes.
 LONGEST = 1 << 20
 MAX_ID = 2**31 - 1
+UNFIT, UNFIT_LAST = say.Unfit(), say.Unfit(last=True)
+#: What befalls a side that may send no list that is due.
+UNSAID = {say.Terminal(StatusCode.INTERNAL, say.Origin.LIBRARY, unprocessed) for unprocessed in (False, True)}
 #: A client's and a server's side of a call of which nothing is known yet.
 NEW = (model.Side(say.CLIENT), model.Side(say.SERVER))
 ORIGINS = {origin: say.Origin[origin.name] for origin in Origin}
@@ -54,6 +58,9 @@ STEPS: dict[str, say.Step] = {
 }
 
 
+#: With what a server ends an answer; statuses that it gives before it looks for a place (HDR-14).
+ENDINGS = (say.Trailers, say.Reset)
+FIRST = (StatusCode.RESOURCE_EXHAUSTED, StatusCode.INTERNAL)
 STARTS = (say.Start(deadline=False), say.Start(deadline=True))
 FINISHES = {code: say.Finish(code) for code in StatusCode}
 DEADLINE_FIRED, CANCEL, TRANSPORT_ENDED = say.DeadlineFired(), say.Cancel(), say.TransportEnded()
@@ -114,6 +121,7 @@ class Oracle(Property):
         self._finished: set[int] = set()
         #: The last stream that the server's latest GOAWAY covers.
         self._covered = MAX_ID
+        self._tight = is_tight(self.sim.scenario)
 
     # --- what the applications do, and are told -----------------------------------------------------------------------
 
@@ -152,7 +160,10 @@ class Oracle(Property):
         assert app.ended is not None
         if self._hasty:
             self._expire(app.side, ended=True)
-        expected, came = self._model(app.side, app.index).ended, terminal(app.ended)
+        came = terminal(app.ended)
+        if self._tight and came in UNSAID:
+            self._leave_unsaid(app.side, app.index)
+        expected = self._model(app.side, app.index).ended
         if came != expected:
             self.fail(f"{app} has ended as {came} ({app.ended.status.message}), expected was {expected}")
 
@@ -184,6 +195,8 @@ class Oracle(Property):
         index, item = self._read(side, frame)
         self._wires[side].append((index, item))
         if index is not None and item is not None:
+            if self._tight and type(item) in ENDINGS and side is self.sim.server:
+                self._leave_unsaid(side, index)
             for said in self._said(side, item):
                 self._move(side, index, frames, said)
         elif frame.type == GOAWAY and side is self.sim.server:
@@ -215,7 +228,7 @@ class Oracle(Property):
             if side is self.sim.server and type(item) is say.Headers:
                 if frame.stream > self._covered:
                     self._move(side, index, frames, say.Goaway(covers=False))
-                elif (code := self._rejected(index)) is StatusCode.INTERNAL:  # in the order of HDR-14
+                elif (code := self._rejected(index, item)) in FIRST:  # in the order of HDR-14
                     self._move(side, index, does, say.Refuse(code))
                 elif self._full():
                     self._move(side, index, does, say.Refuse())
@@ -236,6 +249,9 @@ class Oracle(Property):
     def on_closed(self, side: Side) -> None:
         if self._hasty:
             self._expire(side, ended=True)
+        for app in self.sim.apps() if self._tight else ():  # one that ended so may have been the last
+            if app.side is side and app.ended is not None and terminal(app.ended) in UNSAID:
+                self._leave_unsaid(side, app.index)
         self._end_all(side, TRANSPORT_ENDED)
 
     def on_rest(self) -> None:
@@ -268,9 +284,36 @@ class Oracle(Property):
             if owner is side:
                 self._move(side, index, hears, ending)
 
-    def _rejected(self, index: int) -> StatusCode | None:
-        """With which status the server answers a call by itself: it serves no such subtype (HDR-10), or knows no such
-        coding (COMP-2)."""
+    def _leave_unsaid(self, side: Side, index: int) -> None:
+        """The header list that is due does not go where it is above the peer's limit (MD-12)."""
+        scenario, at = self.sim.scenario, self._model(side, index)
+        if side is self.sim.client:
+            fits = request_size(scenario, index)[1] <= scenario.server.hard_header_list_size
+            if not fits and at.ended is None and at.out is model.IDLE:
+                self._move(side, index, does, UNFIT)
+            return
+        most = scenario.client.hard_header_list_size
+        if at.ended is None and at.out is model.IDLE and at.initial:
+            if response_size(scenario, self.sim.servers[index]) <= most:
+                return
+            self._move(side, index, does, UNFIT)
+            at = self._model(side, index)
+        if at.status is not None and at.out is model.IDLE and shortest_end(scenario, index, at.status) > most:
+            self._move(side, index, does, UNFIT_LAST)
+
+    def _is_too_large(self, side: Side, fields: Fields) -> bool:
+        """Whether the one that hears a header list of ``side`` refuses it (MD-11); none is above its hard limit."""
+        other = self._config(self.sim.server if side is self.sim.client else self.sim.client)
+        if fields.size > other.hard_header_list_size:
+            text = f"{side.name} sends {fields.size} bytes of headers, the other takes {other.hard_header_list_size}"
+            raise PropertyError("MD-12", text)
+        return fields.size > other.max_header_list_size
+
+    def _rejected(self, index: int, request: say.Headers) -> StatusCode | None:
+        """With which status the server answers a call by itself: its headers are too large (MD-11), it serves no such
+        subtype (HDR-10), or knows no such coding (COMP-2)."""
+        if request.too_large:
+            return StatusCode.RESOURCE_EXHAUSTED
         script, client, server = self.sim.scenario.calls[index], self.sim.scenario.client, self.sim.scenario.server
         if script.subtype and script.subtype not in (server.content_subtypes or (script.subtype,)):
             return StatusCode.INTERNAL
@@ -354,18 +397,19 @@ class Oracle(Property):
             case _:
                 return None, None
 
-    def _headers(self, side: Side, frame: Frame, fields: dict[bytes, bytes]) -> tuple[int | None, Any]:
+    def _headers(self, side: Side, frame: Frame, fields: Fields) -> tuple[int | None, Any]:
         if fields.get(b":status", b"").startswith(b"1"):
             return None, None
         end = bool(frame.flags & ES)
+        large = self._tight and self._is_too_large(side, fields)
         if side is self.sim.client and (side, frame.stream) not in self._begun:
             self._begun.add((side, frame.stream))
             index = self._calls[frame.stream] = int(fields[b":path"].rpartition(b"/")[2])
-            return index, say.Headers(b"grpc-timeout" in fields, end)
+            return index, say.Headers(b"grpc-timeout" in fields, end, large)
         if end:
             code = fields.get(b"grpc-status")
-            return self._calls[frame.stream], say.Trailers(None if code is None else StatusCode(int(code)))
-        return self._calls[frame.stream], say.Headers()
+            return self._calls[frame.stream], say.Trailers(None if code is None else StatusCode(int(code)), large)
+        return self._calls[frame.stream], say.Headers(too_large=large)
 
 
 def terminal(ended: CallEnded) -> say.Terminal:
