@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from duplexcore import ClientConfig, ErrorCode, Origin, ServerConfig, Status, StatusCode, TimerKind
+from duplexcore.connection.keepalive import Keepalive
+from duplexcore.connection.timers import Timers
 from duplexcore.testing import raw
 from duplexcore.testing.raw import message
 from tests.support.bench import ClientBench, ServerBench, outcome
@@ -329,3 +331,17 @@ def test_our_client_is_no_nuisance_to_our_server() -> None:
         assert bench.feed(raw.ping(b"is alive")) == ACK
     bench.give(raw.data(1, message(b"still there")))
     assert not bench.engine.is_closed
+
+
+@pytest.mark.req("KEEP-4")
+@pytest.mark.parametrize("read", [2.3, 5.3, 22.74])
+def test_it_asks_at_the_moment_that_it_has_named(read: float) -> None:
+    """Though the difference of the two may be less than the time, as floats are: else it would name that moment again,
+    and again."""
+    timers, asked = Timers(), list[bytes]()
+    keepalive = Keepalive(ClientConfig(keepalive_time=11.1), timers, read)
+    keepalive.wanted(calls=True, ping=asked.append, now=read)
+    due = timers.when(TimerKind.KEEPALIVE)
+    assert due == read + 11.1
+    keepalive.on_timer(calls=True, ping=asked.append, now=due)
+    assert asked

@@ -43,14 +43,14 @@ class Keepalive:
         """Bytes are about to be made, with ``calls`` or without: wakes up, asking at once after a long silence."""
         if self._asleep and self._time != inf and (calls or self._without_calls):
             self._asleep = False
-            if now - self._last_read >= self._time:
+            if now >= self._due:
                 self._ask(ping, now)
             else:
                 self._rest()
 
     def on_timer(self, *, calls: bool, ping: Callable[[bytes], None], now: float) -> None:
         """`TimerKind.KEEPALIVE` is due. (`KEEPALIVE_TIMEOUT` is the end of the connection.)"""
-        if now - self._last_read < self._time:
+        if now < self._due:
             self._rest()
         elif calls or self._without_calls:
             self._ask(ping, now)
@@ -63,4 +63,9 @@ class Keepalive:
         self._timers.start(TimerKind.KEEPALIVE_TIMEOUT, now + self._timeout)
 
     def _rest(self) -> None:
-        self._timers.start(TimerKind.KEEPALIVE, self._last_read + self._time)
+        self._timers.start(TimerKind.KEEPALIVE, self._due)
+
+    @property
+    def _due(self) -> float:
+        # Everywhere the same sum: the difference of a sum and one of its parts may be less than the other part.
+        return self._last_read + self._time
