@@ -151,3 +151,14 @@ def test_calls_that_wait_beyond_the_limit_are_found(monkeypatch: pytest.MonkeyPa
 def test_the_simulation_is_over_http2() -> None:
     with pytest.raises(ValueError, match="no frames"):
         Simulation(Scenario(in_process=True, between=True), PrngChooser(0))
+
+
+@pytest.mark.req("KEEP-8", "KEEP-9")
+@pytest.mark.parametrize("gap", [0.0, 1.0])
+def test_a_server_that_lets_clients_ask_too_often_is_found(gap: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it has no calls."""
+    monkeypatch.setattr("duplexcore.http2.limits.PingStrikes.WITHOUT_CALLS", gap)
+    target = With("keepalive")
+    with pytest.raises(PropertyError, match="KEEP-8"):
+        for seed in range(400):
+            target(PrngChooser(seed))

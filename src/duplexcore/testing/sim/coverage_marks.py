@@ -104,6 +104,8 @@ MARKS: Final = (
     "the server answers a call by itself",
     "keepalive asks",
     "keepalive ends the connection",
+    "too many pings end the connection",
+    "too many pings end a call",
     "an idle connection is left",
     "an old connection is left",
     "a connection without calls is left",
@@ -199,6 +201,7 @@ class Marks(Watcher):
         if app.who == "c":
             self.mark("call ends as unprocessed", ended.unprocessed and ended.origin is Origin.TRANSPORT)
             self.mark("a call outlives goaway", self._goaway_heard and ended.origin is Origin.PEER)
+        self.mark("too many pings end a call", ended.limit is Limit.MAX_PING_STRIKES)
         if ended.status.code is StatusCode.DEADLINE_EXCEEDED and ended.origin is Origin.LOCAL:
             self._deadline(app, ended)
         if is_tight(self.sim.scenario):
@@ -290,6 +293,10 @@ class Marks(Watcher):
         self.mark("an idle connection is left", reason is TimerKind.IDLE)
         self.mark("an old connection is left", reason is TimerKind.AGE)
         self.mark("a connection without calls is left", reason is TimerKind.UNUSED)
+
+    def on_closed(self, side: Side) -> None:
+        assert side.closed is not None
+        self.mark("too many pings end the connection", side.closed.limit is Limit.MAX_PING_STRIKES)
 
     def on_lost(self, side: Side | None) -> None:
         apps = [app for app in self.sim.apps() if app.side is side and app.call is not None]

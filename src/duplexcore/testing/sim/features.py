@@ -70,6 +70,11 @@ SUBTYPES: Final = ("", "proto", "json")
 AGES: Final = (0.5, 29.0)
 #: After so much silence each side asks; no sum of other times: a clock says of one timeout only that it was due.
 ASKS: Final = (11.37, 13.71)
+#: How many PINGs may come too early, 0: any; and after so many seconds none is: the server's clock goes on by 13.71.
+#: For the answer to a PING of the client: seconds; in the second case no run is as long.
+ANSWERED: Final = (20.0, 3_600.0)
+STRIKES: Final = (1, 2, 0)
+PERMITTED: Final = (300.0, 12.0)
 GRACES: Final = (1.0, float("inf"))
 #: How many calls may wait for a stream.
 WAITING: Final = (1, 2)
@@ -225,9 +230,16 @@ def _kept_alive(chooser: Chooser, scenario: Scenario) -> Scenario:
     if who != "server":
         client = _changed(client, "keepalive_time", ASKS[0])
         client = _changed(client, "keepalive_without_calls", _pick(chooser, "without calls", (False, True)))
+        client = _changed(client, "keepalive_timeout", _pick(chooser, "answer", ANSWERED))
+        server = _changed(server, "max_ping_strikes", _pick(chooser, "strikes", STRIKES))
+        server = _changed(server, "permit_keepalive_time", _pick(chooser, "permitted", PERMITTED))
+        server = _changed(server, "permit_keepalive_without_calls", _pick(chooser, "permitted", (False, True)))
     if who != "client":
         server = _changed(server, "keepalive_time", ASKS[1])
-    return replace(scenario, client=client, server=server)
+    calls = scenario.calls
+    if _pick(chooser, "first call", ("ends", "stays open")) == "stays open":
+        calls = (replace(calls[0], half_close=False, drains=True, timeout=None, cancels=False), *calls[1:])
+    return replace(scenario, client=client, server=server, calls=calls)
 
 
 def _between(chooser: Chooser, scenario: Scenario) -> Scenario:

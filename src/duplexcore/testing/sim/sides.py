@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from duplexcore.connection import CallReadable, CallStarted, ConnectionClosed, TimerKind
+from duplexcore.connection import CallReadable, CallStarted, ConnectionClosed, ConnectionDraining, TimerKind
 
 from .choosing import Chooser
 from .steps import Actor, StepKind
@@ -19,7 +19,7 @@ ORDINARY = (TimerKind.DEADLINE, TimerKind.DRAIN, TimerKind.SHUTDOWN, TimerKind.I
 UNUSED = (*ORDINARY, TimerKind.UNUSED)
 #: Those that come again and again; a clock goes on to them so many times.
 KEPT_ALIVE = (TimerKind.KEEPALIVE, TimerKind.KEEPALIVE_TIMEOUT)
-TIMES = 2
+TIMES = 4
 HOURS = 3_600.0
 MINUTE = 60.0
 
@@ -37,6 +37,7 @@ class Side(Actor):
         "_chooser",
         "closed",
         "dirty",
+        "draining",
         "engine",
         "leaving",
         "now",
@@ -66,6 +67,8 @@ class Side(Actor):
         self.started = started
         self.dirty = True
         self.closed: ConnectionClosed | None = None
+        #: What it was told of a peer that is going away.
+        self.draining: ConnectionDraining | None = None
         #: Whether its application has shut it down.
         self.leaving = False
         #: Hears of bytes that are about to come in.
@@ -153,6 +156,8 @@ class Side(Actor):
                 self.closed = event
                 if self.on_closed is not None:
                     self.on_closed()
+            elif type(event) is ConnectionDraining:
+                self.draining = self.draining or event
         if self.on_ended is not None:
             for app in ended:
                 self.on_ended(app)
@@ -182,7 +187,7 @@ class JoinedSide(Side):
 class Clock(Actor):
     """One side's clock. Its step is that the next timeout is due: time jumps there."""
 
-    __slots__ = ("_ordinary", "_side", "faults", "left", "on_timeout")
+    __slots__ = ("_answered", "_ordinary", "_side", "faults", "left", "on_timeout")
 
     def __init__(self, side: Side) -> None:
         super().__init__(f"{side.name} clock", StepKind.TIMER)
@@ -193,11 +198,14 @@ class Clock(Actor):
         #: How many times it goes on to what keeps the connection alive; 0 where that takes hours.
         config = side.engine.config
         self.left = TIMES if config.keepalive_time < HOURS else 0
+        self._answered = config.keepalive_timeout >= HOURS
         self._ordinary = UNUSED if getattr(config, "unused_timeout", MINUTE) < MINUTE else ORDINARY
 
     def ready(self) -> bool:
         reason = self._side.engine.timeout_reason
         if reason in KEPT_ALIVE:
+            if reason is TimerKind.KEEPALIVE_TIMEOUT and self._answered:
+                return self.faults
             return self.left > 0 or self.faults
         return reason is not None and (self.faults or reason in self._ordinary)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from duplexcore import CallEnded, HalfClosed, InitialMetadata, Message, Origin
-from duplexcore.config import Config
+from duplexcore.config import Config, Limit
 from duplexcore.connection import TimerKind
 from duplexcore.status import StatusCode
 from duplexcore.testing.model import side as model
@@ -22,13 +22,14 @@ from duplexcore.testing.model.call import does, frames, hears
 from ..apps import App
 from ..blocks import Fields, HeaderReader
 from ..header_lists import is_tight, request_size, response_size, shortest_end
-from ..sides import Side
+from ..patience import Patience
+from ..sides import HOURS, Side
 from ..wires import Frame, body_of
 from .base import Property, PropertyError
 
 __all__ = ["Oracle"]
 
-DATA, HEADERS, RST, GOAWAY, CONTINUATION = 0, 1, 3, 7, 9
+DATA, HEADERS, RST, PING, GOAWAY, CONTINUATION = 0, 1, 3, 6, 7, 9
 ES, END_HEADERS = 0x1, 0x4
 PREFIX = 5
 NO_LIMIT = 2**32
@@ -101,7 +102,7 @@ class Oracle(Property):
     """Everything that happens to a call is what the reference model of the specification predicts."""
 
     number = "P7"
-    frame_types = (DATA, HEADERS, RST, GOAWAY, CONTINUATION)
+    frame_types = (DATA, HEADERS, RST, PING, GOAWAY, CONTINUATION)
 
     def begin(self) -> None:
         sides = (self.sim.client, self.sim.server)
@@ -121,7 +122,13 @@ class Oracle(Property):
         self._finished: set[int] = set()
         #: The last stream that the server's latest GOAWAY covers.
         self._covered = MAX_ID
-        self._tight = is_tight(self.sim.scenario)
+        scenario = self.sim.scenario
+        self._tight = is_tight(scenario)
+        #: Of the server, where PINGs may come.
+        self._patience = Patience(scenario.server) if scenario.client.keepalive_time < HOURS else None
+        self._spent_in = 0  # the step in which the server has heard something last
+        #: What the first GOAWAY has told the client.
+        self._farewell: int | None = None
 
     # --- what the applications do, and are told -----------------------------------------------------------------------
 
@@ -201,6 +208,8 @@ class Oracle(Property):
                 self._move(side, index, frames, said)
         elif frame.type == GOAWAY and side is self.sim.server:
             self._covered = int.from_bytes(frame.payload[:4], "big")
+        if self._patience is not None and side is self.sim.server:
+            self._patience.framed(frame)
 
     def _said(self, side: Side, item: Any) -> Sequence[Any]:
         """What ``side`` has framed itself: the end of a request goes on DATA, and what stands between may move it."""
@@ -216,7 +225,16 @@ class Oracle(Property):
             self._expire(side)
         other = self.sim.server if side is self.sim.client else self.sim.client
         index, item = self._wires[other].popleft()
+        if self._patience is not None and side is self.sim.server and side.closed is None:
+            if self._patience.spent:  # the rest of what came with the last PING is not heard
+                if self._spent_in != len(self.sim.trace):
+                    self._judge_patience(side)
+                return
+            self._patience.arrived(frame, side.now)
+            self._spent_in = len(self.sim.trace)
         if frame.type == GOAWAY and side is self.sim.client:
+            if self._farewell is None and side.closed is None:
+                self._farewell = int.from_bytes(frame.payload[4:8], "big")
             self._refusing.setdefault(side, say.Goaway(covers=False))
             last = int.from_bytes(frame.payload[:4], "big")
             streams = {index: stream for stream, index in self._calls.items()}
@@ -253,8 +271,15 @@ class Oracle(Property):
             if app.side is side and app.ended is not None and terminal(app.ended) in UNSAID:
                 self._leave_unsaid(side, app.index)
         self._end_all(side, TRANSPORT_ENDED)
+        if side is self.sim.server and self._patience is not None:
+            self._judge_patience(side)
 
     def on_rest(self) -> None:
+        if self._patience is not None:
+            self._judge_patience(self.sim.server)
+            told = self.sim.client.draining
+            if (None if told is None else told.code) != self._farewell:
+                self.fail(f"a GOAWAY with code {self._farewell} has come, the client is told {told}")
         for (side, index), at in self._models.items():
             owed = model.owes(at)
             if owed and side.closed is None:
@@ -348,6 +373,14 @@ class Oracle(Property):
             refused = sum(one.ended is None and one.index not in framed for one in others) >= most
         if refused is not (app.call is None):
             self.fail(f"{app} was {'not ' * refused}refused at its start")
+
+    def _judge_patience(self, server: Side) -> None:
+        """Whether the server has ended the connection for too many PINGs, as it should (KEEP-8)."""
+        assert self._patience is not None
+        ended = server.closed is not None and server.closed.limit is Limit.MAX_PING_STRIKES
+        if ended is not self._patience.spent:
+            text = f"too many PINGs have {'not ' * (not self._patience.spent)}come, the server says {server.closed}"
+            raise PropertyError("KEEP-8", text)
 
     def _config(self, side: Side) -> Config:
         scenario = self.sim.scenario
