@@ -475,6 +475,20 @@ def test_the_reason_says_whether_the_peer_left_inside_a_frame(bench_class: Any, 
     assert closed.reason.endswith(", inside a frame") is inside
 
 
+def test_1_kib_of_what_a_goaway_says_is_shown() -> None:
+    bench = ClientBench()
+    call = bench.call()
+    bench.give(raw.goaway(0, 1, b"~" * 3_000))
+    assert outcome(call).status.message.count("~") == 1_024
+
+
+def test_64_bytes_of_a_malformed_name_are_shown() -> None:
+    bench = ClientBench()
+    call = bench.call()
+    bench.give(bench.peer.headers(1, [*raw.response_fields(), ("X" * 100, "y")]))
+    assert outcome(call).status.message.count("X") == 64
+
+
 @pytest.mark.parametrize("payload", [b"", b"more"])
 def test_what_comes_behind_the_end_is_answered_once(payload: bytes) -> None:
     """However often it ends the stream again before the reset is written."""

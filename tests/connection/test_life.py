@@ -189,6 +189,19 @@ def test_what_lasts_for_ever_has_no_timer() -> None:
     assert client.engine.next_timeout() is None
 
 
+@pytest.mark.req("SEC-10")
+def test_the_time_of_a_frame_is_started_once() -> None:
+    """Not with each piece of it."""
+    bench = ServerBench()
+    frame, timers = raw.data(1, bytes(100)), bench.engine._timers
+    bench.call(1)
+    bench.give(frame[:20])
+    started = timers._serial
+    for at in range(20, 100):
+        bench.give(frame[at : at + 1])
+    assert timers._serial == started
+
+
 @pytest.mark.req("GOAW-3")
 def test_age_has_no_jitter_that_was_not_given() -> None:
     server = ServerConnection(patient(max_connection_age=100.0), now=0.0)

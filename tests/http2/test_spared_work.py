@@ -122,6 +122,18 @@ def test_a_call_that_is_alone_takes_one_turn_however_much_may_be_written() -> No
     assert counts[1] == counts[2] or ServerConfig().http2 == "h2"
 
 
+@pytest.mark.parametrize("length", [20_000, 200_000])
+def test_no_more_is_joined_than_was_promised(length: int) -> None:
+    """Or what is too much would be taken before it is seen."""
+    bench = ServerBench(ServerConfig(stream_window=2**20))
+    bench.give(bench.peer.headers(1, [*raw.request_fields(), ("content-length", str(length))]))
+    (call,) = bench.calls()
+    while call.next_event() is not None:
+        pass
+    bench.give(raw.data(1, raw.message(bytes(400_000))[:16_384]))
+    assert 0 < bench.engine._carrier._joinable(1) <= length - 16_384
+
+
 @pytest.mark.parametrize("longest", [16_384, 16_393, 17_001, 65_535, 65_536, 66_001, 200_003])
 @pytest.mark.parametrize("more", [0, 1, 2_000])
 def test_frames_of_any_length_have_their_lengths_in_front(longest: int, more: int) -> None:
