@@ -48,6 +48,18 @@ def test_not_much_more_than_64_kib_are_written_at_once(lacking: int) -> None:
     assert len(bench.engine.data_to_send(0.0)) == (4 * 16 * 1024 if not lacking else 5 * 16 * 1024 - 1)
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_no_stream_is_opened_once_enough_is_written(more: int) -> None:
+    first = wide(ClientBench)
+    first.engine.start_call("/a/b")
+    size = len(first.engine.data_to_send(0.0))
+    bench = wide(ClientBench)
+    for _ in range(2):
+        bench.engine.start_call("/a/b")
+    out = bench.peer.read(bench.engine.data_to_send(0.0, size + more))
+    assert [frame.brief for frame in out] == ["HEADERS 1", "HEADERS 3"][: 1 + more]
+
+
 def test_the_order_within_a_call() -> None:
     bench = wide(ServerBench)
     call = bench.call(1)
