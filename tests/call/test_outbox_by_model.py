@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -73,13 +74,36 @@ def test_messages_leave_in_order_whole_or_cut(
             outbox.refill([whole for whole in model.left if whole])
             model.begun = 0
         elif model.size:
-            taken = outbox.pull(how_much)
-            assert bytes(taken) == model.pull(how_much)
+            taken, due = outbox.pull(how_much), min(how_much, model.size)
+            assert len(taken) == due or (0 < len(taken) < due and len(taken) % LARGE == 0)
             assert type(taken) is bytes or len(taken) <= LARGE or how_much > LARGE
+            assert bytes(taken) == model.pull(len(taken))
         assert outbox.size == model.size
         assert outbox.mid_message is (model.begun > 0)
         waits, cut, _ = outbox.fingerprint_state()
         assert (waits, cut) == (b"".join(model.left), model.begun)
+
+
+@given(
+    st.lists(st.one_of(SIZES, st.integers(10_000, 100_000)), min_size=1, max_size=12),
+    st.lists(st.integers(1, 9), min_size=1, max_size=4),
+)
+@settings(max_examples=150, database=None)
+def test_frames_are_the_same_however_much_is_asked_for(sizes: list[int], frames: list[int]) -> None:
+    cut = []
+    for most in ([1], frames):
+        outbox, found = Outbox(), []
+        for size in sizes:
+            outbox.parts += (prefix_of(bytes(size)), bytes(size))
+            outbox.size += 5 + size
+        for count in itertools.cycle(most):
+            if not outbox.size:
+                break
+            taken = outbox.pull(count * LARGE)
+            found += [bytes(taken[at : at + LARGE]) for at in range(0, len(taken), LARGE)]
+        cut.append(found)
+    assert cut[0] == cut[1]
+    assert all(len(frame) == LARGE for frame in cut[0][:-1])
 
 
 @given(st.lists(st.integers(70_000, 90_000), min_size=1, max_size=3), st.lists(st.integers(0, 100), max_size=3))

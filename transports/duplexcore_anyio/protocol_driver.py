@@ -83,6 +83,7 @@ class ProtocolDriver(Driver[EngineT], asyncio.BufferedProtocol):
         self._is_due = False  # a write is, at the end of the turn
         self._spoken = 0  # how many calls have said something since the last one
         self._is_full = False  # the transport takes no more
+        self._at_once = WRITE_SIZE  # as much is framed for one write: more and more, while the transport takes it all
         self._is_deaf = False  # nothing is read: the engine wants no more, or calls wait to be handed over
         self._at_eof = False
         self._full_until = math.inf  # when the peer has read nothing for too long
@@ -151,6 +152,7 @@ class ProtocolDriver(Driver[EngineT], asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self._is_full = True
+        self._at_once = WRITE_SIZE  # so a slow peer has little to read before it counts as one that reads
         if self._full_until == math.inf:
             self._full_until = self.now() + self._patience
             self._set_alarm()
@@ -220,13 +222,16 @@ class ProtocolDriver(Driver[EngineT], asyncio.BufferedProtocol):
             now, written = self.now(), 0
             try:
                 while not self._is_full:
-                    if data := engine.data_to_send(now, WRITE_SIZE):
+                    most = self._at_once
+                    if data := engine.data_to_send(now, most):
                         self._transport.write(data)
                         written += len(data)
-                    if len(data) < WRITE_SIZE:  # that was all
+                    if len(data) < most:  # that was all
                         if engine.is_closed and not self._is_full:
                             self._leave()
                         break
+                    if not self._is_full:
+                        self._at_once = min(2 * most, TURN_SIZE)
                     if written >= TURN_SIZE:
                         self.wake_writer()
                         break

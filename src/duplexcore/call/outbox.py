@@ -32,7 +32,11 @@ class Outbox:
         self.replay: Replay | None = None
 
     def pull(self, room: int) -> bytes | memoryview:
-        """Takes up to ``room`` bytes, at least one: small messages share a frame, large ones are cut."""
+        """Takes up to ``room`` bytes, at least one: small messages share a frame, large ones are cut.
+
+        Less than that, while more waits, only in multiples of `LARGE`: what is to be joined with what comes behind it
+        is left for the next time, and then joined as far as one frame goes. So the frames do not depend on ``room``.
+        """
         parts = self.parts
         if not self._cut and self.size <= room:  # as most do, it all leaves at once
             whole = b"".join(parts)
@@ -43,7 +47,13 @@ class Outbox:
             return whole
         if not self._cut and len(parts) > 1:
             self._join_small()
-        taken = self._pull_large(room) if self._large_first else self._pull_joined(room)
+        large = self._large_first
+        rest = (PREFIX + len(parts[1]) if large else len(parts[0])) - self._cut
+        if large and self._cut < PREFIX:
+            room = min(room, LARGE)  # it is joined with its prefix
+        elif rest < room and len(parts) > 2:
+            room = rest - rest % LARGE or min(room, LARGE)
+        taken = self._pull_large(room) if large else self._pull_joined(room)
         if parts and len(taken) < room:
             return b"".join((taken, self.pull(room - len(taken))))
         return taken
