@@ -74,6 +74,44 @@ async def test_protocols_are_asyncios(backend: str) -> None:
             pytest.fail("it is connected")
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+async def test_over_streams_who_has_messages_in_one_read_is_told_in_turns(backend: str) -> None:
+    """What the first ones say leaves while the others are told: client and server work at the same time."""
+    waiting = answered = 0
+    between: list[int] = []
+
+    async def talk(call: DuplexServerCall[bytes, bytes]) -> None:
+        nonlocal waiting, answered
+        waiting += 1
+        await call.receive()
+        answered += 1
+
+    async def other() -> None:
+        while answered < 400:
+            between.append(answered)
+            await anyio.sleep(0)
+
+    peer = raw.RawPeer(client=True)
+    async with (
+        serve(
+            four_kinds(talk), "127.0.0.1:0", driver="stream", config=ServerConfig(max_concurrent_calls=400)
+        ) as server,
+        await anyio.connect_tcp("127.0.0.1", server.port) as stream,
+        anyio.create_task_group() as tasks,
+    ):
+        await stream.send(peer.hello())
+        await stream.receive()
+        await stream.send(b"".join(peer.request(2 * number + 1, TALK.path) for number in range(400)))
+        await until(lambda: waiting == 400)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(other)
+        message = raw.message(b"x")
+        await stream.send(b"".join(raw.frame(raw.DATA, 0, 2 * number + 1, message) for number in range(400)))
+    steps = sorted({*between, 400})
+    # Reader and writer tell as many at a time, and trio lets tasks run in any order: it may be twice both.
+    assert max(after - before for before, after in itertools.pairwise(steps)) <= 4 * CALLS_PER_TURN
+
+
 # --- on protocols -----------------------------------------------------------------------------------------------------
 
 

@@ -50,7 +50,8 @@ __all__ = [
 
 #: How long the last bytes may take to leave, and after them the peer to close its side: seconds.
 CLOSE_TIME = 1.0
-#: So many calls of one read are handed over in a row; then the other tasks have their turn (SEC-12).
+#: So many calls of one read are handed over in a row, and, by the stream driver, so many of its events passed on; then
+#: the other tasks have their turn (SEC-12).
 CALLS_PER_TURN = 32
 #: The most that is read at once, and framed for one write: bytes.
 READ_SIZE = 1024 * 1024

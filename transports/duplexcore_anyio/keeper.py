@@ -60,9 +60,10 @@ class Keeper(Generic[EngineT]):
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _pass_on(self, engine: EngineT) -> None:
-        """The engine's events, to whom they concern."""
-        while (event := engine.next_event()) is not None:
+    def _pass_on(self, engine: EngineT, most: int = -1) -> bool:
+        """The engine's events, to whom they concern: all, or so many. Whether there may be more."""
+        while most and (event := engine.next_event()) is not None:
+            most -= 1
             if isinstance(event, CallReadable):  # by far the most
                 if (core := event.call.context) is not None:
                     core.on_readable()
@@ -71,6 +72,7 @@ class Keeper(Generic[EngineT]):
                     core.on_writable()
             else:
                 self._on_turn(event)
+        return not most
 
     def _on_turn(self, event: ConnectionEvent) -> None:
         """An event of the connection itself."""

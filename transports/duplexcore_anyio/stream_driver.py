@@ -15,7 +15,7 @@ from anyio.streams.tls import TLSStream
 
 from duplexcore import Limit, ServerCall
 
-from .driver import CLOSE_TIME, READ_SIZE, WRITE_SIZE, Driver, Watcher, keep_memory, why
+from .driver import CALLS_PER_TURN, CLOSE_TIME, READ_SIZE, WRITE_SIZE, Driver, Watcher, keep_memory, why
 from .keeper import EngineT
 
 __all__ = ["StreamDriver"]
@@ -42,6 +42,7 @@ class StreamDriver(Driver[EngineT]):
         self._stream = stream
         self._unwritten = self.new_waiter()
         self._wanted = True  # something may have to be written
+        self._in_turns = False  # the events of a read are passed on, some at a time: else peer and we would take turns
         self._unread = self.new_waiter()  # the reader waits here while the engine wants no more
         self._read_scope = anyio.CancelScope(shield=True)
         self._write_scope = anyio.CancelScope(shield=True)
@@ -60,6 +61,9 @@ class StreamDriver(Driver[EngineT]):
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    def _pass_on(self, engine: EngineT, most: int = -1) -> bool:
+        return super()._pass_on(engine, CALLS_PER_TURN if self._in_turns else most)
+
     def _leave_by(self, when: float) -> None:
         self._write_scope.deadline = min(self._write_scope.deadline, when)
         self._unread.wake()
@@ -69,6 +73,7 @@ class StreamDriver(Driver[EngineT]):
             with self._read_scope:
                 await self._read_all()
         finally:  # also by an exception that is nobody's to catch: the writer waits for it
+            self._in_turns = False
             self._read_ended.set()
             self.settle()
             self.wake_writer()
@@ -83,6 +88,11 @@ class StreamDriver(Driver[EngineT]):
                 if len(self.first_bytes) < 16:
                     self.first_bytes += data[:16]
                 engine.receive_data(data, self.now())
+                self._in_turns = True
+                while self._pass_on(engine):
+                    self.wake_writer()
+                    await anyio.lowlevel.checkpoint()
+                self._in_turns = False
                 self.settle()
                 while self._arrived:
                     self._hand_over()
