@@ -37,7 +37,8 @@ class Sink:
     def _on_headers(self, stream_id: int, fragment: bytes, end: bool) -> None:
         self.got.append((type(fragment), len(fragment)))
 
-    def _on_window_update(self, stream_id: int, increment: int) -> None: ...
+    def _on_window_update(self, stream_id: int, increment: int) -> None:
+        self.got.append((int, increment))
 
     def _on_frame(self, frame: Frame) -> None: ...
 
@@ -79,12 +80,14 @@ def test_usual_frames_go_straight_to_the_sink(form: Callable[[bytes], Any], size
     blocks = [size for size in (0, 1, most) if size <= 16_384]
     wire = [raw.frame(raw.DATA, number % 2, 1, bytes(size)) for number, size in enumerate(sizes)]
     wire += [raw.frame(raw.HEADERS, 4 + size % 2, 3, bytes(size)) for size in blocks]
+    wire += [raw.window_update(stream, 77) for stream in (0, 3)]
+    expected = [*((bytes, size) for size in (*sizes, *blocks)), (int, 77), (int, 77)]
     gate.receive(form(b"".join(wire)), 0.0)
-    assert sink.got == [(bytes, size) for size in (*sizes, *blocks)]
+    assert sink.got == expected
     assert (gate.judged, gate.slow) == ([], [])
     for part in wire:
         gate.receive(form(part), 0.0)
-    assert sink.got == 2 * [(bytes, size) for size in (*sizes, *blocks)]
+    assert sink.got == 2 * expected
     assert (gate.judged, gate.slow) == ([], [])
 
 
