@@ -53,11 +53,11 @@ class Row:
         """As a row of the table."""
         if len(self.found) * 2 <= len(self.hunts):
             tried = max(hunt.seconds for hunt in self.hunts)
-            return f"| `{self.patch.name}` | {self.patch.what} | not found in {tried:.0f} s | | | |"
+            return f"| `{self.patch.name}` | {self.patch.what} | not found in {tried:.0f} s | | | | |"
         runs = median(hunt.runs for hunt in self.found)
         seconds = median(hunt.seconds for hunt in self.found)
-        smallest = min(hunt.smallest for hunt in self.found)
-        figures = f"{self.properties} | {runs:,.0f} | {seconds:.1f} | {smallest}"
+        steps = [hunt.smallest for hunt in self.found]
+        figures = f"{self.properties} | {runs:,.0f} | {seconds:.1f} | {min(steps)} | {median(steps):.0f}"
         return f"| `{self.patch.name}` | {self.patch.what} | {figures} |"
 
 
@@ -91,15 +91,15 @@ def merged(rows: list[str], page: str) -> list[str]:
 def written(rows: list[str], neutral: Iterable[str], bases: int) -> str:
     """The part of the page that is made here."""
     table = [
-        "| patch | what is wrong | found by | runs | seconds | smallest |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| patch | what is wrong | found by | runs | seconds | least | median |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     table += rows
     found = sum("not found" not in row for row in rows)
     about = (
         f"{found} of {len(rows)} are found. Runs and seconds (of processor time) are medians of {bases} hunts from "
-        "different seeds; *smallest* is the shortest trace that any of them was shrunk to, in steps of the simulation "
-        "before the world comes to rest."
+        "different seeds; *least* is the shortest trace that any of them was shrunk to, in steps of the simulation "
+        "before the world comes to rest, *median* that of the hunt in the middle."
     )
     text = [
         about,
