@@ -89,7 +89,7 @@ def cut(data: memoryview, first: int, size: int, step: int, count: int) -> Itera
     return map(data.__getitem__, islice(_pieces(first, size, step), count))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=16)  # peers choose the sizes: nearly all the same one
 def _pieces(first: int, size: int, step: int) -> list[slice]:
     return [slice(at, at + size) for at in range(first, first + ROW * step, step)]
 

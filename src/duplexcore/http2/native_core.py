@@ -97,11 +97,9 @@ class NativeCore:
     def send_headers(self, lane: Http2Lane, fields: Sequence[Field], *, end: bool) -> None:
         block, most = self._encoder.encode(fields), self.max_frame_size
         size = len(block)
-        if size <= most:  # as `_frame`
-            self._parts += (
-                HEAD.pack(size >> 16, size & 0xFFFF, HEADERS_END if end else HEADERS, lane.stream_id),
-                block,
-            )
+        if size <= most:  # as `_frame`, without a call: every call has two or three of these and of the next
+            kind = HEADERS_END if end else HEADERS
+            self._parts += (HEAD.pack(size >> 16, size & 0xFFFF, kind, lane.stream_id), block)
             self.pending += HEADER_SIZE + size
             return
         self._frame(FrameType.HEADERS << 8 | (END_STREAM if end else 0), lane.stream_id, block[:most])
@@ -117,10 +115,8 @@ class NativeCore:
         if size > longest:
             payload = self._full_frames(stream_id, memoryview(payload), longest)
             size = len(payload)
-        self._parts += (
-            HEAD.pack(size >> 16, size & 0xFFFF, DATA_END if end else DATA, stream_id),
-            payload,
-        )  # as `_frame`
+        kind = DATA_END if end else DATA  # as above
+        self._parts += (HEAD.pack(size >> 16, size & 0xFFFF, kind, stream_id), payload)
         self.pending += HEADER_SIZE + size
 
     def _full_frames(self, stream_id: int, payload: memoryview, longest: int) -> memoryview:
