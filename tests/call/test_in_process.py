@@ -11,6 +11,7 @@ from tests.support.calls import Joined, code, history
 def test_a_call_that_ends_before_it_was_opened_carries_nothing() -> None:
     joined = Joined()
     joined.client.cancel()
+    assert joined.link.closed
     assert not any(joined.link.pull(way, 0.0) or joined.link.deliver(way) for way in Direction)
     assert joined.aborts(Direction.TO_SERVER) == []
     assert history(joined.server) == ""

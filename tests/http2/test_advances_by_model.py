@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duplexcore.http2.advances import Advances
+from duplexcore.http2.flow import ReceiveWindow
 
 BUDGET = 100
 SEEDS = st.integers(0, 2**32).map(Random)
@@ -35,23 +36,35 @@ class Lane:
 @given(SEEDS)
 @settings(max_examples=150, database=None)
 def test_what_is_out_keeps_a_budget_and_everybody_comes_through(random: Random) -> None:
-    advances: Any = Advances(BUDGET)
+    connection = ReceiveWindow(10 * BUDGET)
+    advances: Any = Advances(BUDGET, connection)
     lanes = [Lane() for _ in range(random.randint(1, 5))]
     waiting: list[Lane] = []  # in the order in which they began to wait
+    strained = False  # whether one has asked for more than there was
     for _ in range(random.randint(1, 40)):
         lane = random.choice(lanes)
         if random.random() < 0.6:
             size = random.choice((1, 10, BUDGET // 2, BUDGET // 2 + 1, BUDGET, BUDGET + 1, 3 * BUDGET))
             lane.asked += size
+            strained = strained or advances.out + size > BUDGET
             advances.ask(lane, size)
             if lane.waits and lane not in waiting:
                 waiting.append(lane)
+        elif lane.advanced > 1 and random.random() < 0.5:
+            size = random.randint(1, lane.advanced - 1)
+            lane.asked -= size
+            lane.granted -= size
+            advances.repay(lane, size)
         else:
             assert advances.settle(lane) == lane.waits
             assert lane.advanced == 0
             lane.asked = lane.granted = 0
             waiting = [one for one in waiting if one is not lane]
         waiting = check(advances, lanes, waiting)
+        assert connection.owed == advances.out == sum(lane.advanced for lane in lanes)
+        assert connection.size == 10 * BUDGET + advances.out
+        roomy = not waiting and advances.out <= BUDGET / 2
+        assert advances.may_stay is roomy or (strained and not advances.may_stay)  # one may have all that it asks for
     for _ in range(len(lanes)):  # each that has all is done with it, and so makes room
         for lane in lanes:
             if not lane.waits:

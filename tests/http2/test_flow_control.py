@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from duplexcore import CallReadable, CallWritable, ClientConfig, LocalProtocolError, Origin, ServerConfig, StatusCode
+from duplexcore import (
+    AbuseLimits,
+    CallReadable,
+    CallWritable,
+    ClientConfig,
+    LocalProtocolError,
+    Origin,
+    ServerConfig,
+    StatusCode,
+)
 from duplexcore.testing import raw
 from duplexcore.testing.raw import message
 from tests.support.bench import ClientBench, ServerBench, heard, outcome
@@ -53,7 +62,8 @@ def test_padding_counts_and_comes_back(bench_class: Any, pad: int) -> None:
         for stream in windows:
             windows[stream] += credit(out, stream)
     assert call.take_message() == bytes(6_000)
-    assert all(window <= SMALL for window in windows.values())
+    assert windows[1] <= SMALL
+    assert windows[0] <= SMALL + len(body)  # wider by what was credited early
 
 
 @pytest.mark.req("FLOW-1", "FLOW-9")
@@ -141,15 +151,54 @@ def test_a_message_larger_than_the_window_comes_through(bench_class: Any, first:
         assert call.take_message() == bytes(500_000)
         assert getattr(call, how)() is None  # waits for the next
         windows[1] += credit(bench.briefs(), 1)
-        assert SMALL * 3 // 4 <= windows[1] <= SMALL
+        assert SMALL * 3 // 4 + len(body) <= windows[1] <= SMALL + len(body)
+
+
+@pytest.mark.req("FLOW-3", "FLOW-4", "SEC-11")
+@pytest.mark.parametrize("bench_class", SIDES)
+@pytest.mark.parametrize("slack", [-1, 0, None])
+def test_credit_of_a_large_message_stays_for_the_next_and_small_ones_pay_it_back(
+    bench_class: Any, slack: int | None
+) -> None:
+    """Both windows are wider by it, while it is less than half of what may be out; ``slack``: beyond that half."""
+    body, small = message(bytes(300_000)), message(bytes(16_000))
+    budget = 10**9 if slack is None else 2 * len(body) + 2 * slack
+    limits = AbuseLimits(unread_bytes=budget)
+    bench = bench_with(bench_class, stream_window=SMALL, connection_window=SMALL, abuse=limits)
+    call = opened(bench)
+    assert call.take_message() is None
+    windows = {0: SMALL, 1: SMALL}
+
+    def feed(wire: bytes) -> None:
+        for at in range(0, len(wire), 16_384):
+            chunk = wire[at : at + 16_384]
+            out = bench.feed(raw.data(1, chunk))
+            for stream in windows:
+                windows[stream] += credit(out, stream) - len(chunk)
+            assert min(windows.values()) >= 0, "the peer would stall"
+        assert call.take_message() == wire[5:]
+        assert call.take_message() is None
+        out = bench.briefs()
+        for stream in windows:
+            windows[stream] += credit(out, stream)
+
+    for _ in range(2):
+        feed(body)
+        stays = 0 if slack == -1 else len(body)
+        assert SMALL * 3 // 4 + stays <= windows[1] <= SMALL + stays
+        assert (SMALL + stays) * 3 // 4 <= windows[0] <= SMALL + len(body)
+    for _ in range(len(body) // len(small) + 8):
+        feed(small)
+    assert SMALL * 3 // 4 <= min(windows.values()) <= max(windows.values()) <= SMALL
 
 
 @pytest.mark.req("FLOW-1", "FLOW-2", "FLOW-4", "DUP-39")
 @pytest.mark.parametrize("bench_class", SIDES)
 @pytest.mark.parametrize("asked", [False, True])
 @pytest.mark.parametrize("sizes", [(16_384,), (5_000, 16_384, 16_384, 5_000)])
+@pytest.mark.parametrize("beyond", [False, True])
 def test_frames_of_a_large_message_count_the_same_one_by_one_and_in_a_row(
-    bench_class: Any, asked: bool, sizes: tuple[int, ...]
+    bench_class: Any, asked: bool, sizes: tuple[int, ...], beyond: bool
 ) -> None:
     """Credit, its order, and the whole state; also of a peer that goes beyond its window half-way."""
     body = message(bytes(range(251)) * 8_000) * 2
@@ -160,7 +209,7 @@ def test_frames_of_a_large_message_count_the_same_one_by_one_and_in_a_row(
         at += len(frames[-1]) - 9
     seen = []
     for step in (1, 10**9, 70_001):
-        bench = bench_with(bench_class, connection_window=300_000)
+        bench = bench_with(bench_class, connection_window=300_000 if beyond else 8_000_000)
         call = opened(bench)
         while asked and call.next_event() is not None:
             pass
@@ -169,7 +218,7 @@ def test_frames_of_a_large_message_count_the_same_one_by_one_and_in_a_row(
             bench.give(piece)
         seen.append((bench.engine.fingerprint(), bench.briefs(), call.take_message(), call.ended))
     assert seen[0] == seen[1] == seen[2]
-    assert asked is (seen[0][2] is not None)
+    assert (asked and not beyond) is (seen[0][2] is not None)
 
 
 @pytest.mark.req("FLOW-4")

@@ -286,38 +286,40 @@ def test_what_is_announced(window: int, longest: int, hard: int, table: int, cal
 @given(
     st.sampled_from((1, 7, 8, 100, 65_535, MOST - 3, MOST)),
     st.lists(
-        st.tuples(st.sampled_from(("received", "consumed", "passed", "quiet", "advance", "all")), st.integers(0, 40)),
+        st.tuples(
+            st.sampled_from(("received", "consumed", "owe", "widen", "due", "advance", "all")), st.integers(0, 40)
+        ),
         max_size=30,
     ),
 )
 @settings(max_examples=150, database=None)
 def test_a_quarter_of_the_window_is_given_back_at_a_time(size: int, steps: list[tuple[str, int]]) -> None:
-    """``advance``: credit for what has not come, as much as makes the window too large; ``all``: what may come."""
+    """``advance``: credit for what has not come, as much as makes the window too large; ``all``: what may come;
+    ``owe``: what is only announced when it is asked for."""
     window, held = ReceiveWindow(size), 0
     available, owed = size, 0
     for step, share in steps:
         number = size * share // 64 + share % 3
         if step == "all":
-            step, number = "passed", available
-        if step == "quiet":
-            quiet = window.quiet
-            assert quiet == min(available, -(-size // 4) - owed)
-            continue
-        if step in ("received", "passed"):
+            step, number = "received", available
+        if step == "received":
             available -= number
             held += number
-        if step == "received":
             assert window.received(number) is (available >= 0)
-        elif step == "consumed":
-            number = min(number, held)
-        if step in ("received", "passed") and available < 0:
-            assert step == "received" or window.passed(number) == -1
-            break
-        if step != "received":
-            held -= 0 if step == "advance" else number
+            if available < 0:
+                break
+        elif step == "owe":
             owed += number
-            fits = step == "passed" or available + owed <= MOST
-            due = owed if owed >= size / 4 and fits else 0
-            assert (window.passed if step == "passed" else window.consumed)(number) == due
+            window.owed += number
+        elif step == "widen":
+            change = number if number % 3 else -number // 2
+            size, owed = size + change, owed + change
+            window.widen(change)
+        else:
+            number = 0 if step == "due" else number if step == "advance" else min(number, held)
+            held -= number if step == "consumed" else 0
+            owed += number
+            due = owed if owed >= size / 4 and available + owed <= MOST else 0
+            assert (window.due() if step == "due" else window.consumed(number)) == due
             available, owed = available + due, owed - due
         assert (window.available, window.owed, window.size) == (available, owed, size)

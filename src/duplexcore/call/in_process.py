@@ -51,8 +51,9 @@ class InProcessLane:
     def advance(self, size: int) -> None:
         self.consumed(size)
 
-    def settle(self) -> None:
+    def settle(self, size: int) -> int:
         """Nothing to do: every advance is given at once."""
+        return 0
 
     def kept(self, change: int) -> None:
         """Nothing to do: there is no connection whose memory is shared."""

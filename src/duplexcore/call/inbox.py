@@ -271,7 +271,7 @@ class Inbox:
         if self._owed:
             self._credit()
         if self._early:
-            self._settle()
+            self._early = self._lane.settle(0)
 
     def end(self, event: CallEvent) -> None:
         """Nothing comes after this; what came before it can still be taken, and the reader is told in any case."""
@@ -298,9 +298,9 @@ class Inbox:
                 self._lane.kept(-first.gain)
             else:
                 payload, size = first, len(first)
-        self._owed += size + PREFIX - self._early
+        self._owed += size + PREFIX
         if self._early:
-            self._settle()
+            self._settle(size + PREFIX)
         if self._owed:
             self._credit()
         return payload
@@ -309,9 +309,12 @@ class Inbox:
         owed, self._owed = self._owed, 0
         self._lane.consumed(owed)
 
-    def _settle(self) -> None:
-        self._early = 0
-        self._lane.settle()
+    def _settle(self, size: int) -> None:
+        """A message of ``size`` bytes, which are owed, is taken: but what was credited early is not owed, as far as it
+        does not stay credited for the next message."""
+        stays = self._lane.settle(size)
+        self._owed = max(0, self._owed - self._early + stays)  # less than nothing: the stream is over
+        self._early = stays
 
     def _found_nothing(self) -> None:
         self._reader = _WAITING

@@ -74,8 +74,11 @@ class Lane(Protocol):
         """The same, before they are taken, and perhaps before they have come: of a message that may be larger than the
         window, and must come whole. The lane may put it off while it has advanced too much (SEC-11)."""
 
-    def settle(self) -> None:
-        """The message that had advances is taken, or no one will take it."""
+    def settle(self, size: int) -> int:
+        """A message of ``size`` bytes is taken while there are advances; 0: no one will take any. How much stays
+        advanced, for the message after it: what a large one had, as the next is likely to be as large, one message
+        being read ahead (FLOW-3); and what a smaller one has not paid back with all its bytes."""
+        ...
 
     def kept(self, change: int) -> None:
         """Unpacking has added so many bytes to those that came and wait for their reader; or they are taken."""

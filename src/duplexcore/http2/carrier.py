@@ -113,12 +113,12 @@ class Http2Carrier:
         self._owner = owner
         self._client = client
         self.flood = FloodGuard(config.abuse)
-        self.advances = Advances(config.abuse.unread_bytes)
         self._tap = tap
         self._gate = FrameGate(config, self.flood, tap, self, expect_preface=not client)
         self._decoder = HeaderDecoder(config)
         self._core = make_core(config, client=client)
         self._window = ReceiveWindow(config.connection_window)
+        self.advances = Advances(config.abuse.unread_bytes, self._window)
         self._lanes: dict[int, Http2Lane] = {}
         self._queues = SendQueues()
         self._ready = False
@@ -261,18 +261,18 @@ class Http2Carrier:
 
     def _joinable(self, stream_id: int) -> int:
         lane = self._lanes.get(stream_id)
-        return 0 if lane is None else min(self._window.quiet, lane.joinable)
+        return 0 if lane is None else min(self._window.available, lane.joinable)
 
     def _on_frame(self, frame: Frame) -> None:
         _ON_FRAME[frame.type](self, frame)
 
     def _on_data(self, stream_id: int, payload: bytes, flow_size: int, end: bool) -> None:
+        window = self._window
+        if not window.received(flow_size):
+            text = "the peer sent more than the connection's window"
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text, Limit.CONNECTION_WINDOW)
         # Given back on arrival: an unread call holds up no other (FLOW-2), an ended one owes nothing (FLOW-5).
-        if increment := self._window.passed(flow_size):
-            if increment < 0:
-                text = "the peer sent more than the connection's window"
-                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text, Limit.CONNECTION_WINDOW)
-            self.credit(0, increment)
+        window.owed += flow_size
         lane = self._lanes.get(stream_id)
         if lane is not None and lane.abort_code is None and RECEIVES[lane.state]:
             lane.on_data(payload, flow_size, end)
@@ -448,6 +448,8 @@ class Http2Carrier:
     def data_to_send(self, now: float, max_bytes: int) -> bytes:
         """Control frames first, then the calls in turn, until nothing can go or ``max_bytes`` are reached."""
         if not self.closed:
+            if increment := self._window.due():
+                self.credit(0, increment)
             try:
                 self._frame_calls(now, max_bytes)
             except Exception as error:  # noqa: BLE001 - as in `receive`

@@ -8,10 +8,11 @@ __all__: list[str] = []
 
 
 class ReceiveWindow:
-    """One window, of a stream or of the connection. Bytes are given back a quarter of the window at a time (FLOW-3).
+    """One window, of a stream or of the connection. Bytes are given back a quarter of the window at a time (FLOW-2,
+    FLOW-3).
 
     ``available + in the buffers + owed == size + advanced`` at every moment; ``advanced``: credit for bytes that have
-    not come yet, or that nobody has taken.
+    not come yet, or that nobody has taken. The connection's ``size`` has what is advanced in it (`widen`).
     """
 
     __slots__ = ("available", "owed", "size")
@@ -20,7 +21,8 @@ class ReceiveWindow:
         self.size = size
         #: What the peer may still send.
         self.available = size
-        #: What was consumed, but not yet announced to the peer.
+        #: What was consumed, but not yet announced to the peer; negative: the window has become smaller, and what the
+        #: peer may send beyond it is not given back.
         self.owed = 0
 
     def received(self, size: int) -> bool:
@@ -28,26 +30,18 @@ class ReceiveWindow:
         self.available -= size
         return self.available >= 0
 
-    def passed(self, size: int) -> int:
-        """`received`, and `consumed` at once; -1: the peer sent more than it may."""
-        self.available -= size
-        if self.available < 0:
-            return -1
-        self.owed += size
-        if self.owed * 4 < self.size:
-            return 0
-        increment, self.owed = self.owed, 0
-        self.available += increment
-        return increment
-
-    @property
-    def quiet(self) -> int:
-        """So many bytes may be received and consumed before anything is announced, or too much."""
-        return min(self.available, -(-self.size // 4) - self.owed)
-
     def consumed(self, size: int) -> int:
-        """The increment to announce now, or 0: it would be too small, or the window above what it can be (FLOW-9)."""
+        """What is to be announced now that so many more are consumed, see `due`."""
         self.owed += size
+        return self.due()
+
+    def widen(self, change: int) -> None:
+        """The window is larger by so much from here on, or, below 0, smaller."""
+        self.size += change
+        self.owed += change
+
+    def due(self) -> int:
+        """The increment to announce now, or 0: it would be too small, or the window above what it can be (FLOW-9)."""
         if self.owed * 4 < self.size or self.available + self.owed > MAX_ID:
             return 0
         increment, self.owed = self.owed, 0

@@ -90,8 +90,14 @@ class Http2Lane:
         if self.receiving:
             self._carrier.advances.ask(self, size)
 
-    def settle(self) -> None:
-        self.consumed(self._carrier.advances.settle(self))
+    def settle(self, size: int) -> int:
+        advances = self._carrier.advances
+        if 0 < size < self.advanced:
+            advances.repay(self, size)  # smaller than those before it: with all its bytes
+        # What one beyond the window had stays: the next is likely to be as large, and would wait for it again (FLOW-3).
+        elif not (size > self.window.size and self.receiving and advances.may_stay):
+            self.consumed(advances.settle(self))
+        return self.advanced
 
     def kept(self, change: int) -> None:
         if self.state is not _CLOSED:
