@@ -30,7 +30,7 @@ PAGE = ROOT / "docs" / "how-good.md"
 BEGIN, END = "<!-- planted: begin -->", "<!-- planted: end -->"
 #: How far the seeds of two hunts are apart, how many runs a change that is none has, and how many a fault at most.
 APART, NEUTRAL_RUNS, MOST_RUNS = 1_000_000, 300, 900_000
-SHRINKING = 300
+SHRINKING = 1_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,7 @@ def test_what_does_not_fail_again_is_still_told(tmp_path: Path) -> None:
 def test_a_case_that_can_not_be_run_is_an_error(
     ours: str, tmp_path: Path, change: dict[str, object], says: str
 ) -> None:
-    content = {"format": "duplexcore case", "version": 4, "target": ours, "options": {}, "tape": [], "number": "B3"}
+    content = {"format": "duplexcore case", "version": 5, "target": ours, "options": {}, "tape": [], "number": "B3"}
     path = tmp_path / "some.dxcase"
     path.write_text(json.dumps(content | {"message": "B3: so it was"} | change), encoding="utf-8")
     result = fuzz("replay", path)

@@ -238,8 +238,16 @@ def shrink(case: str, folder: Path, budget: int, metadata: tuple[str, ...], pid:
     console = Console(highlight=False)
     read = _case(case, folder)
     subject = from_case(read, mine=mine, metadata=metadata, pid=pid)
+    steps = 0
     try:
-        error, tape = made_smaller(subject, read.tape, budget=budget)
+        with console.status("it is made smaller") as status:
+
+            def progress(runs: int, left: int) -> None:
+                nonlocal steps
+                steps = left
+                status.update(f"{runs:,} runs, {steps:,} steps are left")
+
+            error, tape = made_smaller(subject, read.tape, budget=budget, progress=progress)
     except ValueError as problem:
         raise Unusable(f"{read.name} does not fail any more", "duplexcore fuzz replay says the same") from problem
     if tape == read.tape:
@@ -248,7 +256,7 @@ def shrink(case: str, folder: Path, budget: int, metadata: tuple[str, ...], pid:
     policy = Policy(read.policy) if read.policy else Policy.MIX
     smaller = subject.case(Finding(error.number, str(error), read.seed or 0, policy, tape, 0, len(read.tape)))
     kept = subject.keep(smaller, folder)
-    console.print(f"from {len(read.tape)} choices to {len(tape)}: {escape(str(kept.case))}", soft_wrap=True)
+    console.print(f"{steps} steps with {len(tape)} choices are left: {escape(str(kept.case))}", soft_wrap=True)
 
 
 # --- what was asked ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ class Hunt:
 
         self.report: Report = Report(self.subject.name, self.subject.checks)
         self._began = time.monotonic()
+        self._shrinking = ""  # how far that is, while it goes on
 
     def go(self, runs: int | None, max_time: float | None) -> bool:
         """Whether something was found that is not known, or something known was not found. Ends with
@@ -90,11 +92,19 @@ class Hunt:
 
         policy, seeds = Policy(self.plan.policy), self._seeds(runs, max_time)
         if isinstance(self.subject, AddressSubject):
-            return self.subject.findings(seeds, policy, self._count, lambda: self._in_time(max_time))
+            in_time = partial(self._in_time, max_time)
+            return self.subject.findings(seeds, policy, self._count, in_time, self._count_shrinking)
         if self.plan.jobs > 1:
             assert isinstance(self.subject, InProcess)
             return self.subject.hunted_together(seeds, jobs=self.plan.jobs, policy=policy, progress=self._count_lot)
-        return hunt(self.subject, seeds, policy=policy, shrinking=self.subject.shrinking, progress=self._count)
+        return hunt(
+            self.subject,
+            seeds,
+            policy=policy,
+            shrinking=self.subject.shrinking,
+            progress=self._count,
+            shrink_progress=self._count_shrinking,
+        )
 
     def _judge_known(self, *, ended: bool) -> None:
         """Which failures that are known were not found, of checks that were made."""
@@ -126,8 +136,12 @@ class Hunt:
         return any(one.check in CHECKS and not any(one.fits(*failure) for failure in found) for one in self.plan.known)
 
     def _count(self, runs: int) -> None:
+        self._shrinking = ""
         self.report.runs = runs
         self.report.calls += self.subject.calls
+
+    def _count_shrinking(self, runs: int, steps: int) -> None:
+        self._shrinking = f"; made smaller in {runs:,} runs" + (f", {steps:,} steps are left" if steps else "")
 
     def _count_lot(self, runs: int, calls: int) -> None:
         self.report.runs += runs
@@ -153,7 +167,7 @@ class Hunt:
         rate = report.calls / seconds if seconds else 0.0
         return Text(
             f"{report.target}: {report.runs:,} runs, {report.calls:,} calls, {rate:,.0f} calls/s, "
-            f"{len(report.checks)} checks, {len(report.found)} findings"
+            f"{len(report.checks)} checks, {len(report.found)} findings{self._shrinking}"
         )
 
     def _show(self, found: Found) -> None:

@@ -184,6 +184,7 @@ class AddressSubject(Part):
         if options.only and not any(self._parts.values()):
             raise click.UsageError(f"no case of {', '.join(options.phases)} fits {', '.join(options.only)}")
         self._current: Part = self
+        self._shrink_progress: Callable[[int, int], None] | None = None
         self._meters: dict[str, Meter] = {}
         #: Number of each check -> its sentence.
         self.checks: dict[str, str] = {}
@@ -206,9 +207,15 @@ class AddressSubject(Part):
                 return [_number(one.id) for one in wanted if one.level is Level.MUST]
 
     def findings(
-        self, seeds: Iterable[int], policy: Policy, progress: Callable[[int], None], in_time: Callable[[], bool]
+        self,
+        seeds: Iterable[int],
+        policy: Policy,
+        progress: Callable[[int], None],
+        in_time: Callable[[], bool],
+        shrink_progress: Callable[[int, int], None] | None = None,
     ) -> Iterator[Finding]:
         """Phase after phase. ``seeds``: of the runs with choices; ``in_time``: whether there is time for one more."""
+        self._shrink_progress = shrink_progress
         runs, met = 0, set[Kind]()
         for phase in self._parts:
             meter = self._meter(phase)
@@ -292,7 +299,9 @@ class AddressSubject(Part):
             tape, smallest = recorder.tape, error
             if tape:
                 try:
-                    smallest, tape = shrink(part, tape, budget=SHRINKING, kind=self._kind)
+                    smallest, tape = shrink(
+                        part, tape, budget=SHRINKING, kind=self._kind, progress=self._shrink_progress
+                    )
                 except ValueError:
                     tape = recorder.tape
             return Finding(smallest.number, str(smallest), seed, policy, tape, runs, len(recorder.tape))

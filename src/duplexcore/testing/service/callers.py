@@ -89,7 +89,7 @@ class Calls:
 class Caller(App):
     """The client of one call: `received` and `status` are what it has seen."""
 
-    __slots__ = ("plan", "reader", "unopened")
+    __slots__ = ("plan", "unopened")
 
     def __init__(self, side: Side, index: int, plan: Script) -> None:
         half = plan.half_close

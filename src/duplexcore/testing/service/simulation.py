@@ -131,7 +131,11 @@ class ServiceSimulation:
         if last in ready and ready[0] is not last:
             ready.remove(last)
             ready.insert(0, last)
-        self._take(ready[self._chooser.choose(len(ready), "step", ready)] if len(ready) > 1 else ready[0])
+        if len(ready) > 1:
+            self._take(ready[self._chooser.choose(len(ready), "step", ready)])
+        else:
+            self._chooser.forced(ready[0])
+            self._take(ready[0])
         return True
 
     def settle(self) -> None:
@@ -331,10 +335,16 @@ class _FirstPhase:
 
     def __init__(self, inner: Chooser) -> None:
         self._inner = inner
+        self._told = getattr(inner, "forced", None)
         self.over = False
 
     def choose(self, n: int, kind: str, labels: Sequence[object]) -> int:
         return 0 if self.over else self._inner.choose(n, kind, labels)
+
+    def forced(self, label: object) -> None:
+        """Who acts where nobody else can."""
+        if self._told is not None and not self.over:
+            self._told(label)
 
 
 class _Entered(HandlerTable):

@@ -42,11 +42,13 @@ def hunt(
     policy: Policy = Policy.MIX,
     shrinking: int = 5_000,
     progress: Callable[[int], None] | None = None,
+    shrink_progress: Callable[[int, int], None] | None = None,
     known: Iterable[str] = (),
 ) -> Iterator[Finding]:
     """The faults that the seeds of ``source`` lead to, each kind (by its property) once, and none that is ``known``.
 
     ``progress`` is called with the number of runs after each; raise in it, or stop iterating, to end the hunt.
+    ``shrink_progress``: as the ``progress`` of `shrink`, while a fault is made smaller.
     """
     known = set(known)
     for runs, seed in enumerate(source, 1):
@@ -57,7 +59,7 @@ def hunt(
             if error.number not in known:
                 known.add(error.number)
                 choices = len(recorder.tape)
-                smallest, tape = shrink(target, recorder.tape, budget=shrinking)
+                smallest, tape = shrink(target, recorder.tape, budget=shrinking, progress=shrink_progress)
                 yield Finding(smallest.number, str(smallest), seed, policy, tape, runs, choices)
         if progress is not None:
             progress(runs)

@@ -1,56 +1,97 @@
-"""Makes a failing tape smaller: the same property still fails, with fewer and duller choices."""
+"""Makes a failing run smaller: the same property still fails, in fewer steps, and with duller choices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
-from .choosing import Chooser, Recorder, Tape, TapeChooser
+from .choosing import Chooser, Tape, TapeChooser
 from .properties import PropertyError
+from .smaller import WAYS, Plan, Run, Way, strays
+from .turns import TooLongError, TurnRecorder
 
-__all__ = ["Target", "fails", "shrink"]
+__all__ = ["Target", "fails", "shrink", "trimmed"]
 
 #: Runs one simulation, all of it by the chooser; raises `PropertyError` when it shows a fault. What it returns is of no
 #: interest here.
 Target = Callable[[Chooser], Any]
 
 
+class Failed(NamedTuple):
+    """A run that has failed, and how."""
+
+    error: PropertyError
+    run: Run
+
+
 def fails(target: Target, tape: Tape) -> tuple[PropertyError, Tape] | None:
     """The failure that a tape leads to, and the tape as it was used; None when nothing fails."""
-    recorder = Recorder(TapeChooser(tape))
-    try:
-        target(recorder)
-    except PropertyError as error:
-        return error, trimmed(recorder.tape)
-    return None
+    failed = _failed(target, TapeChooser(tape))
+    return None if failed is None else (failed.error, failed.run.tape)
 
 
 def shrink(
-    target: Target, tape: Tape, *, budget: int = 5_000, kind: Callable[[PropertyError], object] = attrgetter("number")
+    target: Target,
+    tape: Tape,
+    *,
+    budget: int = 5_000,
+    kind: Callable[[PropertyError], object] = attrgetter("number"),
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[PropertyError, Tape]:
-    """The smallest tape found within ``budget`` runs on which the same property fails: shorter first, then smaller.
+    """The smallest run found within ``budget`` runs in which the same property fails, as a tape; see `Run.size`.
 
-    ``kind``: what else must be the same of both failures. Raises ValueError when the tape that is given does not fail.
+    It ends when no way to make it smaller leads further. ``kind``: what else must be the same of both failures.
+    ``progress`` is called with the number of runs and the steps of the smallest after each. Raises ValueError when the
+    tape that is given does not fail.
     """
-    found = fails(target, tape)
-    if found is None:
+    failed = _failed(target, TapeChooser(tape))
+    if failed is None:
         raise ValueError("this tape does not fail")
-    same, (_, best) = kind(found[0]), found
-    seen: set[Tape] = set()
-    improved = True
-    while improved and len(seen) < budget:
-        improved = False
-        for candidate in _candidates(lambda: best):  # noqa: B023 - it is to see the newest
-            if len(seen) >= budget:
-                break
-            if candidate in seen or _size(candidate) >= _size(best):
-                continue
-            seen.add(candidate)
-            smaller = fails(target, candidate)
-            if smaller is not None and kind(smaller[0]) == same and _size(smaller[1]) < _size(best):
-                found, best, improved = smaller, smaller[1], True
-    return found
+    search = _Search(target, failed, budget, kind, progress)
+    while search.leads(WAYS) or search.leads([strays]):
+        pass
+    return search.best.error, search.best.run.tape
+
+
+class _Search:
+    """What has been tried, and the best of it."""
+
+    def __init__(
+        self,
+        target: Target,
+        best: Failed,
+        budget: int,
+        kind: Callable[[PropertyError], object],
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.best = best
+        self._target = target
+        self._kind = kind
+        self._budget = budget
+        self._progress = progress
+        self._seen: set[Plan] = set()
+
+    def leads(self, ways: Sequence[Way]) -> bool:
+        """Whether these ways, one after the other, have led to a smaller run."""
+        before = self.best
+        for way in ways:
+            for plan in way(lambda: self.best.run):
+                if plan in self._seen:
+                    continue
+                if len(self._seen) >= self._budget:
+                    return False
+                self._seen.add(plan)
+                self._try(plan)
+        return self.best is not before
+
+    def _try(self, plan: Plan) -> None:
+        best = self.best
+        found = _failed(self._target, plan.chooser(), len(best.run.turns))
+        if found is not None and self._kind(found.error) == self._kind(best.error) and found.run.size < best.run.size:
+            self.best = found
+        if self._progress is not None:
+            self._progress(len(self._seen), self.best.run.steps)
 
 
 def trimmed(tape: Tape) -> Tape:
@@ -61,34 +102,13 @@ def trimmed(tape: Tape) -> Tape:
     return tape[:end]
 
 
-def _size(tape: Tape) -> tuple[int, int, Tape]:
-    return len(tape), sum(tape), tape
-
-
-def _candidates(current: Callable[[], Tape]) -> Iterator[Tape]:
-    """Smaller neighbours of the tape, which may change under it: spans left out, spans zeroed, numbers lowered."""
-    for make in (_without, _zeroed):
-        size = max(1, len(current()) // 2)
-        while size:
-            at = 0
-            while at < len(current()):
-                before = current()
-                yield make(before, at, size)
-                if current() is before:
-                    at += size
-            size //= 2
-    for at in range(len(current())):
-        value = current()[at] if at < len(current()) else 0
-        for lower in sorted({0, value // 2, value - 1}):
-            if 0 <= lower < value and at < len(current()):
-                yield (*current()[:at], lower, *current()[at + 1 :])
-                # One less here may ask for one choice less behind.
-                yield (*current()[:at], lower, *current()[at + 2 :])
-
-
-def _without(tape: Tape, at: int, size: int) -> Tape:
-    return tape[:at] + tape[at + size :]
-
-
-def _zeroed(tape: Tape, at: int, size: int) -> Tape:
-    return tape[:at] + (0,) * min(size, len(tape) - at) + tape[at + size :]
+def _failed(target: Target, chooser: Chooser, most: int | None = None) -> Failed | None:
+    """The failure of a run with so many turns at most; None: there is none."""
+    recorder = TurnRecorder(chooser, most)
+    try:
+        target(recorder)
+    except TooLongError:
+        return None
+    except PropertyError as error:
+        return Failed(error, Run(trimmed(recorder.tape), recorder.turns))
+    return None

@@ -16,6 +16,7 @@ from .properties import PropertyError
 from .shrinking import Target
 from .sides import Side
 from .steps import Actor
+from .turns import WHO
 from .watching import Watcher
 from .wires import Frame, Wire
 
@@ -23,9 +24,6 @@ __all__ = ["Race", "find_race"]
 
 #: The most runs that a search takes.
 BUDGET = 250
-
-#: Choices that say who acts; all others are made by who does.
-WHO = ("step", "task", "rest")
 
 #: Makes a target that these watchers watch.
 Make = Callable[[Sequence[Watcher]], Target]
