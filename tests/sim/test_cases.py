@@ -47,8 +47,8 @@ def test_the_same_fault_has_the_same_name() -> None:
         ("{", "is not a case file"),
         ("[]", "is not a case file"),
         ('{"format": "something"}', "is not a case file"),
-        ('{"format": "duplexcore case", "version": 99}', "version 99; this is duplexcore with version 4"),
-        ('{"format": "duplexcore case", "version": 4}', "is damaged"),
+        ('{"format": "duplexcore case", "version": 99}', "version 99; this is duplexcore with version 5"),
+        ('{"format": "duplexcore case", "version": 5}', "is damaged"),
     ],
 )
 def test_what_is_no_case_file_is_told(tmp_path: Path, content: str, says: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -161,4 +162,20 @@ def test_a_server_that_lets_clients_ask_too_often_is_found(gap: float, monkeypat
     target = With("keepalive")
     with pytest.raises(PropertyError, match="KEEP-8"):
         for seed in range(400):
+            target(PrngChooser(seed))
+
+
+def half_a_change(self: Any, lane: Any, size: int) -> None:
+    self.out += size
+    lane.advanced += size
+
+
+@pytest.mark.req("FLOW-4", "SEC-11")
+@pytest.mark.parametrize(("what", "instead"), [("_serve", lambda _: None), ("_change", half_a_change)])
+def test_credit_that_goes_wrong_is_found(what: str, instead: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those who wait for it none gets it; the connection's window is as it was."""
+    monkeypatch.setattr(f"duplexcore.http2.advances.Advances.{what}", instead)
+    target = With("advances", EngineOptions(costly=True))
+    with pytest.raises(PropertyError, match=r"P20|P18"):
+        for seed in range(200):
             target(PrngChooser(seed))

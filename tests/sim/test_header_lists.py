@@ -26,7 +26,7 @@ HEADERS, ES = 1, 1
 class Sizes(Watcher):
     """Compares the lists that open a side with what their scripts say."""
 
-    frame_types = (HEADERS,)
+    arrived_types = framed_types = (HEADERS,)
 
     def __init__(self) -> None:
         self.compared = 0

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from duplexcore import StatusCode
+from duplexcore import ServerConfig, StatusCode
+from duplexcore.connection import TimerKind
 from duplexcore.testing.sim.choosing import TapeChooser
 from duplexcore.testing.sim.hunting import hunt
 from duplexcore.testing.sim.policies import PrngChooser
+from duplexcore.testing.sim.properties import PropertyError
 from duplexcore.testing.sim.scripts import CallScript
 from duplexcore.testing.sim.shrinking import fails, shrink
 from duplexcore.testing.sim.simulation import Scenario, Simulation
+from duplexcore.testing.sim.turns import TurnRecorder
 
 from .planted import overtaken
 from .support import drawn, run
@@ -65,11 +68,14 @@ def test_a_scenario_can_be_written_by_hand() -> None:
 
 
 def test_a_planted_fault_is_found_named_and_made_small() -> None:
+    steps: list[int] = []
     with overtaken():
-        finding = next(hunt(run, range(100)))
+        finding = next(hunt(run, range(100), shrink_progress=lambda _, left: steps.append(left)))
         assert finding.number in ("P1", "P2", "P3", "P7")
-        assert len(finding.tape) < 12
-        assert fails(run, finding.tape) is not None
+        again = TurnRecorder(TapeChooser(finding.tape))
+        with pytest.raises(PropertyError):
+            run(again)
+        assert len(again.turns) - 1 == steps[-1] <= 10
     assert fails(run, finding.tape) is None
 
 
@@ -99,3 +105,18 @@ def test_a_seed_gives_the_same_run_in_any_process_and_hash_seed() -> None:
     }
     assert len(outputs) == 1
     assert outputs.pop().count(b"\n") == 25
+
+
+def test_a_clock_does_not_outrun_a_frame_whose_first_bytes_have_come() -> None:
+    """Three bytes do not say that it is a header block, which may take 30 seconds; the connection is idle for 29, and
+    leaves 5 seconds later. With the fourth byte it would be late."""
+    server = ServerConfig(max_connection_idle=29.0)
+    simulation = Simulation(Scenario(server=server), TapeChooser(()))
+    simulation.server.engine.receive_data(b"\0\0\x98", 0.0)
+    simulation.server.stirred = True
+    clock = simulation.clocks[1]
+    assert clock.ready()
+    clock.act()
+    simulation.server.write()
+    assert simulation.server.engine.timeout_reason is TimerKind.DRAIN
+    assert not clock.ready()

@@ -77,7 +77,8 @@ class NotingLane:
     def advance(self, size: int) -> None:
         self.consumed_bytes += size
 
-    def settle(self) -> None: ...
+    def settle(self, size: int) -> int:
+        return 0
 
     def kept(self, change: int) -> None: ...
 

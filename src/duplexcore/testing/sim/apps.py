@@ -42,6 +42,7 @@ class App:
         "on_event",
         "packed",
         "readable",
+        "reader",
         "refused",
         "script",
         "side",
@@ -51,6 +52,7 @@ class App:
     )
 
     call: Any
+    reader: ReaderTask
 
     def __init__(self, who: str, side: Side, index: int, script: CallScript) -> None:
         self.who = who
@@ -95,6 +97,19 @@ class App:
         self.call = call
         call.context = self
 
+    def untie(self) -> None:
+        """The run is over: its tasks go, and nobody hears of anything any more."""
+        del self.reader
+        self.actors = ()
+        self.on_event = self.on_command = _nobody
+        if self.call is not None:
+            self.call.context = None
+
+    def announce(self) -> None:
+        """The engine has something for the reader."""
+        self.readable = True
+        self.reader.wake()
+
     def take(self) -> None:
         """The reader takes one event."""
         event = self.call.next_event()
@@ -129,29 +144,34 @@ class App:
 class Writer(Actor):
     """The task that writes: goes through its plan, a step each."""
 
-    __slots__ = ("_app", "_at", "_plan")
+    __slots__ = ("_app", "_at", "_next", "_plan")
 
     def __init__(self, app: App, plan: list[tuple[str, Callable[[], None]]]) -> None:
         super().__init__(f"{app.who}{app.index} writer", StepKind.APP)
         self._app = app
         self._plan = plan
-        self._at = 0
-        self.over = not plan
+        self._go_to(0)
+
+    def _go_to(self, at: int) -> None:
+        self._at = at
+        self.over = at == len(self._plan)
+        #: What the plan says next.
+        self._next = "done" if self.over else self._plan[at][0]
 
     def ready(self) -> bool:
-        app = self._app
-        if self.over:
-            return False
-        what = self._plan[self._at][0]
-        if app.call is None:
+        app, what = self._app, self._next
+        call = app.call
+        if call is None:
             return what == "start"
         if what == "send":
-            return bool(app.call.writable) or app.call.ended is not None
-        return what != "finish" or app.half_closed or not app.script.drains or app.call.ended is not None
+            return call.writable or call.ended is not None
+        if what == "finish":
+            return app.half_closed or not app.script.drains or call.ended is not None
+        return not self.over
 
     @property
     def label(self) -> str:
-        return f"{self._app.who}{self._app.index} {self._plan[self._at][0] if self._at < len(self._plan) else 'done'}"
+        return f"{self._app.who}{self._app.index} {self._next}"
 
     @property
     def remaining(self) -> int:
@@ -159,13 +179,12 @@ class Writer(Actor):
 
     def act(self) -> None:
         app, (what, do) = self._app, self._plan[self._at]
-        self._at += 1
+        self._go_to(self._at + 1)
         do()
         app.on_command(app, what)
         app.side.touched()
         if app.refused:
-            self._at = max(self._at, len(self._plan) - app.last_words)
-        self.over = self._at == len(self._plan)
+            self._go_to(max(self._at, len(self._plan) - app.last_words))
 
 
 class ReaderTask(Actor):
@@ -177,6 +196,7 @@ class ReaderTask(Actor):
         super().__init__(f"{app.who}{app.index} reader", StepKind.APP)
         self._app = app
         self._left = takes
+        self.over = True
 
     def ready(self) -> bool:
         app = self._app
@@ -195,6 +215,7 @@ class ReaderTask(Actor):
         self._app.take()
         if self._left is not None:
             self._left -= len(self._app.events) - before
+        self.over = not self._app.readable
 
     def go_on(self) -> None:
         """It reads everything from now on: in the end every application does."""
@@ -225,7 +246,7 @@ class Quitter(Actor):
 class ClientApp(App):
     """The client's side of a call."""
 
-    __slots__ = ("reader", "unopened")
+    __slots__ = ("unopened",)
 
     def __init__(self, side: Side, index: int, script: CallScript) -> None:
         super().__init__("c", side, index, script)
@@ -274,7 +295,7 @@ class ClientApp(App):
 class ServerApp(App):
     """The server's side of a call."""
 
-    __slots__ = ("reader", "said", "takes")
+    __slots__ = ("said", "takes")
 
     def __init__(self, side: Side, index: int, script: CallScript) -> None:
         super().__init__("s", side, index, script)

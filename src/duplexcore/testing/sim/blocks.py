@@ -1,14 +1,16 @@
-"""Header blocks read by nobody but the simulation, and each history of them once: runs say the same again and again."""
+"""Header blocks that nobody but the simulation reads or writes, and each history of them once: runs say the same again
+and again."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import hpack
 
-__all__ = ["Fields", "HeaderReader"]
+__all__ = ["Fields", "HeaderReader", "HeaderWriter"]
 
 #: So many different histories are remembered, at most.
 MOST = 20_000
@@ -30,40 +32,97 @@ class Fields(dict[bytes, bytes]):
         self.size = sum(len(name) + len(value) + FIELD for name, value in fields)
 
 
+FieldList = tuple[tuple[bytes, bytes], ...]
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
 @dataclass(slots=True)
-class _Known:
-    """A history of one direction: what may come next, as far as it has come before."""
+class _Known(Generic[Given, Made]):
+    """A history of one direction: what may come next, as far as it has come before, and what was made of it."""
 
-    following: dict[bytes, tuple[Fields, _Known]] = field(default_factory=dict)
+    following: dict[Given, tuple[Made, _Known[Given, Made]]] = field(default_factory=dict)
 
 
-_START = _Known()
 _histories = itertools.count()
 
 
-class HeaderReader:
+class _Coder(Generic[Given, Made]):
+    """Makes one thing of another, where each depends on all before: of histories that are known without any work."""
+
+    __slots__ = ("_begun", "_history", "_known")
+
+    def __init__(self, start: _Known[Given, Made]) -> None:
+        self._known: _Known[Given, Made] = start
+        self._history: list[Given] = []
+        self._begun = False  # from the first on that is new
+
+    def _begin(self) -> None:
+        raise NotImplementedError
+
+    def _make(self, given: Given) -> Made:
+        raise NotImplementedError
+
+    def _next(self, given: Given) -> Made:
+        found = None if self._begun else self._known.following.get(given)
+        if found is None:
+            if not self._begun:
+                self._begun = True
+                self._begin()
+                for before in self._history:
+                    self._make(before)
+            made: Made = self._make(given)
+            following: _Known[Given, Made] = _Known()
+            found = made, following
+            if next(_histories) < MOST:
+                self._known.following[given] = found
+        self._history.append(given)
+        made, self._known = found
+        return made
+
+    def fingerprint_state(self) -> object:
+        """What has come; what has come to others is no part of it."""
+        return self._history
+
+
+_READ: _Known[bytes, Fields] = _Known()
+_WRITTEN: _Known[FieldList, bytes] = _Known()
+
+
+class HeaderReader(_Coder[bytes, Fields]):
     """Reads the header blocks of one direction of a connection, in order. What it gives belongs to all."""
 
-    __slots__ = ("_decoder", "_history", "_known")
+    __slots__ = ("_decoder",)
 
     def __init__(self) -> None:
-        self._known = _START
-        self._history: list[bytes] = []
-        self._decoder: hpack.Decoder | None = None  # from the first block on that is new
+        super().__init__(_READ)
 
     def read(self, block: bytes) -> Fields:
         """The fields. Raises hpack's errors."""
-        if self._decoder is None:
-            if (found := self._known.following.get(block)) is not None:
-                self._history.append(block)
-                fields, self._known = found
-                return fields
-            self._decoder = hpack.Decoder()
-            self._decoder.max_allowed_table_size = LARGEST_TABLE
-            for before in self._history:
-                self._decoder.decode(before, raw=True)
-        fields, known = Fields([(name, value) for name, value in self._decoder.decode(block, raw=True)]), _Known()
-        if next(_histories) < MOST:
-            self._known.following[block] = fields, known
-        self._known = known
-        return fields
+        return self._next(block)
+
+    def _begin(self) -> None:
+        self._decoder = hpack.Decoder()
+        self._decoder.max_allowed_table_size = LARGEST_TABLE
+
+    def _make(self, given: bytes) -> Fields:
+        return Fields([(name, value) for name, value in self._decoder.decode(given, raw=True)])
+
+
+class HeaderWriter(_Coder[FieldList, bytes]):
+    """Writes the header blocks of one direction of a connection, in order."""
+
+    __slots__ = ("_encoder",)
+
+    def __init__(self) -> None:
+        super().__init__(_WRITTEN)
+
+    def write(self, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """The block of a header list."""
+        return self._next(tuple(fields))
+
+    def _begin(self) -> None:
+        self._encoder = hpack.Encoder()
+
+    def _make(self, given: FieldList) -> bytes:
+        return self._encoder.encode(given)

@@ -25,7 +25,7 @@ from .targets import EngineOptions, NoTargetError, Runnable, maker
 __all__ = ["SUFFIX", "Case", "CaseFileError", "Events", "Replay", "Run", "check", "replay", "replay_tape", "say"]
 
 SUFFIX = ".dxcase"
-FORMAT, VERSION = "duplexcore case", 4
+FORMAT, VERSION = "duplexcore case", 5
 #: What a run depends on.
 PACKAGES = ("duplexcore", "h2", "hpack", "hyperframe")
 #: Events that applications hear, as the model of a call names them.

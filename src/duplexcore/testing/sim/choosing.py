@@ -7,7 +7,7 @@ the fewest changes of actor that it needs. A choice among one is no choice, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,8 @@ class Chooser(Protocol):
 
         ``kind`` names what is chosen ("step", "bytes", "messages"); ``labels`` are the options themselves, for those
         who weigh or show them; may be empty.
+
+        A chooser that has a method ``forced(label)`` too is told of who acts where nobody else can.
         """
         ...
 
@@ -108,10 +110,11 @@ class Recorded:
 class Recorder:
     """Asks another chooser and remembers."""
 
-    __slots__ = ("_inner", "_made")
+    __slots__ = ("_inner", "_made", "forced")
 
     def __init__(self, inner: Chooser) -> None:
         self._inner = inner
+        self.forced: Callable[[object], None] | None = getattr(inner, "forced", None)
         self._made: list[tuple[str, int, int, str]] = []
 
     def choose(self, n: int, kind: str, labels: Sequence[object]) -> int:

@@ -3,7 +3,6 @@ what carries the calls."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -13,8 +12,9 @@ from duplexcore import ClientConfig, ServerConfig
 
 from .choosing import Chooser
 from .scripts import CallScript
+from .varying import varied
 
-__all__ = ["CARRIERS", "capped", "carried", "draw_configurations", "with_window"]
+__all__ = ["CARRIERS", "capped", "carried", "changed", "draw_configurations", "with_window"]
 
 C = TypeVar("C", ClientConfig, ServerConfig)
 
@@ -53,18 +53,21 @@ def _configurations(
     return (client, server) if stream is None else (with_window(client, stream), with_window(server, stream))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
+def changed(config: C, name: str, value: object) -> C:
+    """The same configuration with another value; windows may be smaller than ours ever are."""
+    return varied(config, **{name: value})
+
+
 def carried(config: C, http2: str) -> C:
     """The same configuration, with that one of the HTTP/2 carriers."""
-    other = copy.copy(config)
-    object.__setattr__(other, "http2", http2)
+    other: C = changed(config, "http2", http2)
     return other
 
 
 def with_window(config: C, size: int) -> C:
     """Our configurations grant no less than HTTP/2's default, other peers may: any size is legal on the wire."""
-    small = copy.copy(config)
-    object.__setattr__(small, "stream_window", size)
+    small: C = changed(config, "stream_window", size)
     return small
 
 
@@ -76,4 +79,4 @@ def capped(script: CallScript, window: int) -> CallScript:
     def cap(sizes: Sequence[int]) -> tuple[int, ...]:
         return tuple(min(size, LONGEST * window) for size in sizes)
 
-    return replace(script, requests=cap(script.requests), responses=cap(script.responses))
+    return varied(script, requests=cap(script.requests), responses=cap(script.responses))

@@ -58,10 +58,7 @@ class Tuner(Actor):
         self._stays = False
 
     def ready(self) -> bool:
-        return not self._stays and self._may()
-
-    def _may(self) -> bool:
-        return not self.over and self._side.closed is None and not self._wire.ended
+        return not (self._stays or self._wire.ended) and self._side.closed is None
 
     @property
     def label(self) -> str:
@@ -84,7 +81,8 @@ class Tuner(Actor):
 
     def restore(self) -> None:
         """What was changed is changed back."""
-        if self._back is not None and self._may():
+        self._stays = False
+        if self._back is not None and not self.over and self.ready():
             self.act()
 
     def _tell(self, setting: int, value: int) -> None:
@@ -103,7 +101,8 @@ class Stall(Actor):
         self._left = 2
 
     def ready(self) -> bool:
-        return self.stalls or bool(self._left and self._wire.bytes)
+        wire = self._wire
+        return wire.clogged or bool(self._left and wire.bytes)
 
     @property
     def stalls(self) -> bool:

@@ -5,10 +5,8 @@ A run has none of them, one or two, so that each shows what it does, and the mea
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Final, TypeVar
 
 from duplexcore import ClientConfig, ServerConfig
@@ -16,8 +14,10 @@ from duplexcore.metadata import MetadataLike
 from duplexcore.status import StatusCode
 
 from .choosing import Chooser
+from .configurations import capped, changed, with_window
 from .scripts import CallScript
 from .simulation import Scenario
+from .varying import varied
 
 __all__ = ["FEATURES", "draw_features"]
 
@@ -76,6 +76,9 @@ ANSWERED: Final = (20.0, 3_600.0)
 STRIKES: Final = (1, 2, 0)
 PERMITTED: Final = (300.0, 12.0)
 GRACES: Final = (1.0, float("inf"))
+#: Bytes of credit that may be out for messages larger than their windows, and those windows.
+ADVANCED: Final = (0, 150, 1_000)
+NARROW: Final = 100
 #: How many calls may wait for a stream.
 WAITING: Final = (1, 2)
 
@@ -84,22 +87,14 @@ def _pick(chooser: Chooser, kind: str, options: Sequence[T]) -> T:
     return options[chooser.choose(len(options), kind, options)]
 
 
-@lru_cache(maxsize=256)
-def _changed(config: C, name: str, value: object) -> C:
-    """The same configuration with another value; not judged, since windows may be smaller than ours ever are."""
-    other = copy.copy(config)
-    object.__setattr__(other, name, value)
-    return other
-
-
 def _both(scenario: Scenario, name: str, client: object, server: object) -> Scenario:
-    return replace(
-        scenario, client=_changed(scenario.client, name, client), server=_changed(scenario.server, name, server)
+    return varied(
+        scenario, client=changed(scenario.client, name, client), server=changed(scenario.server, name, server)
     )
 
 
 def _scripts(scenario: Scenario, change: Callable[[CallScript], CallScript]) -> Scenario:
-    return replace(scenario, calls=tuple(change(script) for script in scenario.calls))
+    return varied(scenario, calls=tuple(change(script) for script in scenario.calls))
 
 
 # -- the features -----------------------------------------------------------------------------------------------------
@@ -107,7 +102,7 @@ def _scripts(scenario: Scenario, change: Callable[[CallScript], CallScript]) -> 
 
 def _metadata(chooser: Chooser, scenario: Scenario) -> Scenario:
     def change(script: CallScript) -> CallScript:
-        return replace(
+        return varied(
             script,
             metadata=_pick(chooser, "metadata", METADATA),
             early=_pick(chooser, "initial metadata", METADATA),
@@ -122,13 +117,13 @@ def _statuses(chooser: Chooser, scenario: Scenario) -> Scenario:
 
     def change(script: CallScript) -> CallScript:
         code, message = _pick(chooser, "status", codes), _pick(chooser, "status message", MESSAGES)
-        return replace(script, status=code, status_message=message)
+        return varied(script, status=code, status_message=message)
 
     return _scripts(scenario, change)
 
 
 def _timeouts(chooser: Chooser, scenario: Scenario) -> Scenario:
-    return _scripts(scenario, lambda script: replace(script, timeout=_pick(chooser, "timeout", TIMEOUTS)))
+    return _scripts(scenario, lambda script: varied(script, timeout=_pick(chooser, "timeout", TIMEOUTS)))
 
 
 def _received(chooser: Chooser, scenario: Scenario) -> Scenario:
@@ -154,8 +149,8 @@ def _tables(chooser: Chooser, scenario: Scenario) -> Scenario:
 
 
 def _with_lists(config: C, soft: int, hard: int) -> C:
-    softer: C = _changed(config, "max_header_list_size", soft)
-    limited: C = _changed(softer, "hard_header_list_size", hard)
+    softer: C = changed(config, "max_header_list_size", soft)
+    limited: C = changed(softer, "hard_header_list_size", hard)
     return limited
 
 
@@ -169,14 +164,14 @@ def _lists(chooser: Chooser, scenario: Scenario) -> Scenario:
 
     def change(script: CallScript) -> CallScript:
         if which == "requests":
-            return replace(script, metadata=_pick(chooser, "metadata", (script.metadata, *LONG)))
-        return replace(
+            return varied(script, metadata=_pick(chooser, "metadata", (script.metadata, *LONG)))
+        return varied(
             script,
             trailing_metadata=_pick(chooser, "trailing metadata", (script.trailing_metadata, *LONG)),
             status_message=_pick(chooser, "status message", (script.status_message, *WORDS)),
         )
 
-    return _scripts(replace(scenario, client=client, server=server), change)
+    return _scripts(varied(scenario, client=client, server=server), change)
 
 
 def _codings(chooser: Chooser, scenario: Scenario) -> Scenario:
@@ -186,7 +181,7 @@ def _codings(chooser: Chooser, scenario: Scenario) -> Scenario:
 
     def change(script: CallScript) -> CallScript:
         coding = _pick(chooser, "coding of requests", (None, *mine, "identity"))
-        return replace(script, coding=coding, packs=_pick(chooser, "packed", PACKS))
+        return varied(script, coding=coding, packs=_pick(chooser, "packed", PACKS))
 
     return _both(_scripts(scenario, change), "compression", ours, theirs)
 
@@ -194,14 +189,14 @@ def _codings(chooser: Chooser, scenario: Scenario) -> Scenario:
 def _singles(chooser: Chooser, scenario: Scenario) -> Scenario:
     def change(script: CallScript) -> CallScript:
         request, response = (_pick(chooser, what, (False, True)) for what in ("one request", "one response"))
-        return replace(script, single_request=request, single_response=response)
+        return varied(script, single_request=request, single_response=response)
 
     return _scripts(scenario, change)
 
 
 def _names(chooser: Chooser, scenario: Scenario) -> Scenario:
     def change(script: CallScript) -> CallScript:
-        return replace(
+        return varied(
             script,
             service=_pick(chooser, "service", SERVICES),
             authority=_pick(chooser, "authority", AUTHORITIES),
@@ -209,44 +204,55 @@ def _names(chooser: Chooser, scenario: Scenario) -> Scenario:
         )
 
     agent = _pick(chooser, "user agent", AGENTS)
-    return replace(_scripts(scenario, change), client=_changed(scenario.client, "user_agent", agent))
+    return varied(_scripts(scenario, change), client=changed(scenario.client, "user_agent", agent))
 
 
 def _ages(chooser: Chooser, scenario: Scenario) -> Scenario:
     server = scenario.server
     what = _pick(chooser, "ends", ("max_connection_idle", "max_connection_age", "unused_timeout"))
-    server = _changed(server, what, _pick(chooser, "seconds", AGES))
-    return replace(scenario, server=_changed(server, "max_connection_age_grace", _pick(chooser, "grace", GRACES)))
+    server = changed(server, what, _pick(chooser, "seconds", AGES))
+    return varied(scenario, server=changed(server, "max_connection_age_grace", _pick(chooser, "grace", GRACES)))
 
 
 def _waiting(chooser: Chooser, scenario: Scenario) -> Scenario:
-    client = _changed(scenario.client, "max_waiting_calls", _pick(chooser, "calls that wait", WAITING))
-    return replace(scenario, client=client)
+    client = changed(scenario.client, "max_waiting_calls", _pick(chooser, "calls that wait", WAITING))
+    return varied(scenario, client=client)
+
+
+def _advances(chooser: Chooser, scenario: Scenario) -> Scenario:
+    def change(config: C) -> C:
+        budget = _pick(chooser, "bytes advanced", ADVANCED)
+        limits = replace(config.abuse, unread_bytes=budget)
+        narrow: C = changed(with_window(config, NARROW), "abuse", limits)
+        return narrow
+
+    scenario = varied(scenario, client=change(scenario.client), server=change(scenario.server))
+    return _scripts(scenario, lambda script: capped(script, NARROW))
 
 
 def _kept_alive(chooser: Chooser, scenario: Scenario) -> Scenario:
     who = _pick(chooser, "kept alive by", ("client", "server", "both"))
     client, server = scenario.client, scenario.server
     if who != "server":
-        client = _changed(client, "keepalive_time", ASKS[0])
-        client = _changed(client, "keepalive_without_calls", _pick(chooser, "without calls", (False, True)))
-        client = _changed(client, "keepalive_timeout", _pick(chooser, "answer", ANSWERED))
-        server = _changed(server, "max_ping_strikes", _pick(chooser, "strikes", STRIKES))
-        server = _changed(server, "permit_keepalive_time", _pick(chooser, "permitted", PERMITTED))
-        server = _changed(server, "permit_keepalive_without_calls", _pick(chooser, "permitted", (False, True)))
+        client = changed(client, "keepalive_time", ASKS[0])
+        client = changed(client, "keepalive_without_calls", _pick(chooser, "without calls", (False, True)))
+        client = changed(client, "keepalive_timeout", _pick(chooser, "answer", ANSWERED))
+        server = changed(server, "max_ping_strikes", _pick(chooser, "strikes", STRIKES))
+        server = changed(server, "permit_keepalive_time", _pick(chooser, "permitted", PERMITTED))
+        server = changed(server, "permit_keepalive_without_calls", _pick(chooser, "permitted", (False, True)))
     if who != "client":
-        server = _changed(server, "keepalive_time", ASKS[1])
+        server = changed(server, "keepalive_time", ASKS[1])
     calls = scenario.calls
     if _pick(chooser, "first call", ("ends", "stays open")) == "stays open":
-        calls = (replace(calls[0], half_close=False, drains=True, timeout=None, cancels=False), *calls[1:])
-    return replace(scenario, client=client, server=server, calls=calls)
+        calls = (varied(calls[0], half_close=False, drains=True, timeout=None, cancels=False), *calls[1:])
+    return varied(scenario, client=client, server=server, calls=calls)
 
 
 def _between(chooser: Chooser, scenario: Scenario) -> Scenario:
     # The end of a stream goes on its HEADERS only where there is nothing else to say.
     says_nothing = _pick(chooser, "requests", (False, True))
-    calls = (replace(scenario.calls[0], requests=(), half_close=True), *scenario.calls[1:])
-    return replace(scenario, between=True, calls=calls if says_nothing else scenario.calls)
+    calls = (varied(scenario.calls[0], requests=(), half_close=True), *scenario.calls[1:])
+    return varied(scenario, between=True, calls=calls if says_nothing else scenario.calls)
 
 
 Feature = Callable[[Chooser, Scenario], Scenario]
@@ -270,13 +276,18 @@ OVER_HTTP2: Final[dict[str, Feature]] = {
     "ages": _ages,
     "waiting calls": _waiting,
     "keepalive": _kept_alive,
+    "advances": _advances,
 }
 FEATURES: Final[dict[str, Feature]] = OVER_HTTP2 | ANYWHERE
+#: What goes with no other: the same limit holds for the bytes by which unpacking makes messages grow.
+NEVER_BOTH: Final = {"advances": "codings", "codings": "advances"}
 
 
 def draw_features(chooser: Chooser, scenario: Scenario) -> Scenario:
     """The scenario, with some features by choice; often none."""
     left = dict(ANYWHERE if scenario.in_process else FEATURES)
     for _ in range(_pick(chooser, "features", COUNTS)):
-        scenario = left.pop(_pick(chooser, "feature", tuple(left)))(chooser, scenario)
+        name = _pick(chooser, "feature", tuple(left))
+        scenario = left.pop(name)(chooser, scenario)
+        left.pop(NEVER_BOTH.get(name, ""), None)
     return scenario

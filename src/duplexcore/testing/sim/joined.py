@@ -11,8 +11,6 @@ from collections import Counter, deque
 from itertools import islice
 from typing import Any
 
-import hpack
-
 from duplexcore import ClientCall, ClientConfig, ServerCall, ServerConfig, Status
 from duplexcore.call.in_process import Direction, InProcessLink
 from duplexcore.call.lane import Data, Headers, Output
@@ -24,6 +22,7 @@ from duplexcore.fingerprint import fingerprint
 from duplexcore.metadata import MetadataLike, encode_metadata
 from duplexcore.status import ErrorCode
 
+from .blocks import HeaderWriter
 from .wires import HEADER
 
 __all__ = ["ClientEnd", "ServerEnd", "joined"]
@@ -49,7 +48,11 @@ class End:
         self.config = config
         self._links = links
         self._toward = toward
-        self._encoder = hpack.Encoder()
+        self._writer = HeaderWriter()
+        back = Direction.TO_CLIENT if toward is Direction.TO_SERVER else Direction.TO_SERVER
+        self._back = back
+        #: How many items of each call are on the wire, from here and to here.
+        self._gone, self._coming = links.under_way[toward], links.under_way[back]
         #: The calls that this end knows, by the number that stands for their stream.
         self._met: dict[int, InProcessLink] = {}
         self._events: deque[Any] = deque()
@@ -82,11 +85,12 @@ class End:
 
     def _set_out(self, stream: int, link: InProcessLink, out: bytearray) -> None:
         """Items that the link carries and no frame stands for yet."""
-        under_way = self._links.under_way[self._toward]
         if not link.closed:
-            for item in islice(link.lanes[self._toward].carried, under_way[stream], None):
-                under_way[stream] += 1
-                out += self._frame(stream, item)
+            gone, carried = self._gone[stream], link.lanes[self._toward].carried
+            if gone < len(carried):
+                self._gone[stream] = len(carried)
+                for item in islice(carried, gone, None):
+                    out += self._frame(stream, item)
 
     def receive_data(self, data: bytes, now: float) -> None:
         self.handle_timeout(now)
@@ -101,11 +105,10 @@ class End:
 
     def _take_over(self, stream: int) -> None:
         """The next item of a call is there."""
-        direction = Direction.TO_CLIENT if self._toward is Direction.TO_SERVER else Direction.TO_SERVER
-        self._links.under_way[direction][stream] -= 1
+        self._coming[stream] -= 1
         if (link := self._met.get(stream)) is None:
             link = self._met[stream] = self._meet(self._links.by_stream[stream])
-        link.deliver(direction)
+        link.deliver(self._back)
 
     def _meet(self, link: InProcessLink) -> InProcessLink:
         """The other end has opened a call."""
@@ -153,7 +156,7 @@ class End:
     def _frame(self, stream: int, item: Output | ErrorCode) -> bytes:
         match item:
             case Headers(fields, end):
-                return _frame(HEADERS, END_HEADERS | end, stream, self._encoder.encode(fields))
+                return _frame(HEADERS, END_HEADERS | end, stream, self._writer.write(fields))
             case Data(payload, end):
                 return _frame(DATA, int(end), stream, bytes(payload))
             case _:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import Final
 
 from .steps import Actor, StepKind
 
@@ -38,8 +39,6 @@ SWARM = (0.0, 0.3, 1.0, 6.0, 20.0)
 #: How many places of falling behind PCT draws, and among how many steps.
 PCT_DEPTH, PCT_STEPS = 3, 120
 
-Pick = Callable[[Sequence[Actor]], int]
-
 
 class PrngChooser:
     """Choices by a seeded generator: the same seed and scenario give the same run, anywhere."""
@@ -50,12 +49,8 @@ class PrngChooser:
         if policy is Policy.MIX:
             policy = rng.choices([Policy.WEIGHTED, Policy.SWARM, Policy.PCT, Policy.URW], [50, 20, 20, 10])[0]
         self.policy = policy
-        self._pick: Pick = {
-            Policy.WEIGHTED: self._weighted,
-            Policy.SWARM: self._swarm,
-            Policy.PCT: self._pct,
-            Policy.URW: self._urw,
-        }[policy]
+        self._random = rng.random
+        self._pick = PICKS[policy]
         self._weights: dict[str, float] = {}
         self._priorities: dict[str, float] = {}
         self._falls = set(rng.sample(range(1, PCT_STEPS), rng.randrange(PCT_DEPTH + 1)))
@@ -63,19 +58,21 @@ class PrngChooser:
 
     def choose(self, n: int, kind: str, labels: Sequence[object]) -> int:
         if kind == "step":
-            return self._pick(labels)  # type: ignore[arg-type]
-        rng = self._rng
-        return 0 if kind == "bytes" and rng.random() < 0.6 else int(rng.random() * n)
+            return self._pick(self, labels)  # type: ignore[arg-type]
+        random = self._random
+        return 0 if kind == "bytes" and random() < 0.6 else int(random() * n)
 
     def _weighted(self, steps: Sequence[Actor]) -> int:
         return self._by_weight([WEIGHTS[step.kind] for step in steps])
 
     def _swarm(self, steps: Sequence[Actor]) -> int:
-        weights = self._weights
+        known, weights = self._weights, []
         for step in steps:
-            if step.name not in weights:
-                weights[step.name] = self._rng.choice(SWARM) * WEIGHTS[step.kind]
-        return self._by_weight([weights[step.name] for step in steps])
+            weight = known.get(step.name)
+            if weight is None:
+                weight = known[step.name] = self._rng.choice(SWARM) * WEIGHTS[step.kind]
+            weights.append(weight)
+        return self._by_weight(weights)
 
     def _pct(self, steps: Sequence[Actor]) -> int:
         priorities, rng = self._priorities, self._rng
@@ -95,10 +92,19 @@ class PrngChooser:
     def _by_weight(self, weights: list[float]) -> int:
         total = sum(weights)
         if not total:
-            return int(self._rng.random() * len(weights))
-        at = self._rng.random() * total
+            return int(self._random() * len(weights))
+        at = self._random() * total
         for index, weight in enumerate(weights):
             at -= weight
             if at < 0:
                 return index
         return len(weights) - 1
+
+
+#: How each policy takes one of the steps that are ready.
+PICKS: Final[dict[Policy, Callable[[PrngChooser, Sequence[Actor]], int]]] = {
+    Policy.WEIGHTED: PrngChooser._weighted,
+    Policy.SWARM: PrngChooser._swarm,
+    Policy.PCT: PrngChooser._pct,
+    Policy.URW: PrngChooser._urw,
+}

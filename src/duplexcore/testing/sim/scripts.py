@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from duplexcore.metadata import MetadataLike
 from duplexcore.status import StatusCode
@@ -56,6 +57,7 @@ class CallScript:
     server_takes: int | None = None
 
 
+@lru_cache(maxsize=512)
 def payload(who: str, call: int, index: int, size: int) -> bytes:
     """A message that shows whose it is and which one: ``size`` bytes."""
     name = f"{who}{call}.{index} ".encode()
@@ -68,11 +70,11 @@ def draw_script(chooser: Chooser, *, max_messages: int = 3, endings: bool = True
     def pick(kind: str, options: Sequence[object]) -> int:
         return chooser.choose(len(options), kind, options)
 
-    def sizes(kind: str, usual: int) -> tuple[int, ...]:
-        counts = (usual, *(n for n in range(max_messages + 1) if n != usual))
-        return tuple(SIZES[pick("size", SIZES)] for _ in range(counts[pick(kind, counts)]))
+    def sizes(kind: str) -> tuple[int, ...]:
+        return tuple([SIZES[pick("size", SIZES)] for _ in range(counts[pick(kind, counts)])])
 
-    requests, responses = sizes("requests", 1), sizes("responses", 1)
+    counts = _counts(max_messages)
+    requests, responses = sizes("requests"), sizes("responses")
     code = (StatusCode.OK, StatusCode.NOT_FOUND)[pick("status", ("OK", "NOT_FOUND"))]
     extra = pick("endings", ("none", "cancel", "deadline", "abort", "all")) if endings else 0
     return CallScript(
@@ -91,3 +93,9 @@ def draw_script(chooser: Chooser, *, max_messages: int = 3, endings: bool = True
         client_takes=(None, 1)[pick("client reads", ("all", "once"))],
         server_takes=(None, 1)[pick("server reads", ("all", "once"))],
     )
+
+
+@lru_cache(maxsize=128)
+def _counts(most: int) -> tuple[int, ...]:
+    """How many messages there may be; one is the dull number."""
+    return (1, *(count for count in range(most + 1) if count != 1))

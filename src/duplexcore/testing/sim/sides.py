@@ -14,11 +14,11 @@ from .wires import Wire
 __all__ = ["Clock", "JoinedSide", "Side"]
 
 #: Timeouts that a connection which goes well may see.
-ORDINARY = (TimerKind.DEADLINE, TimerKind.DRAIN, TimerKind.SHUTDOWN, TimerKind.IDLE, TimerKind.AGE)
-#: The same of one that is set up to be met: usually a call comes long before.
-UNUSED = (*ORDINARY, TimerKind.UNUSED)
+ORDINARY = frozenset((TimerKind.DEADLINE, TimerKind.DRAIN, TimerKind.SHUTDOWN, TimerKind.IDLE, TimerKind.AGE))
+#: One that must be set up to be met: usually a call comes long before.
+UNUSED = frozenset((TimerKind.UNUSED,))
 #: Those that come again and again; a clock goes on to them so many times.
-KEPT_ALIVE = (TimerKind.KEEPALIVE, TimerKind.KEEPALIVE_TIMEOUT)
+KEPT_ALIVE = frozenset((TimerKind.KEEPALIVE, TimerKind.KEEPALIVE_TIMEOUT))
 TIMES = 4
 HOURS = 3_600.0
 MINUTE = 60.0
@@ -46,6 +46,7 @@ class Side(Actor):
         "on_ended",
         "on_lost",
         "started",
+        "stirred",
         "wire",
     )
 
@@ -66,6 +67,8 @@ class Side(Actor):
         self.now = now
         self.started = started
         self.dirty = True
+        #: Whether the engine has been asked for anything since its clock has looked: only then other timers may run.
+        self.stirred = True
         self.closed: ConnectionClosed | None = None
         #: What it was told of a peer that is going away.
         self.draining: ConnectionDraining | None = None
@@ -80,6 +83,11 @@ class Side(Actor):
         #: Hears that the transport is gone.
         self.on_lost: Callable[[], None] | None = None
 
+    def untie(self) -> None:
+        super().untie()
+        del self.wire
+        self.started = self.on_bytes = self.on_ended = self.on_closed = self.on_lost = None
+
     # --- the step: what a driver's writer does ------------------------------------------------------------------------
 
     def ready(self) -> bool:
@@ -92,9 +100,10 @@ class Side(Actor):
     def act(self) -> None:
         if self._chooser.choose(2, "write", ("all", "a frame")):
             self.write(max_bytes=1)  # one DATA frame begins within it; within 0 bytes none ever does
-            return
-        while self.write():
-            pass
+        else:
+            while self.write():
+                pass
+        self.over = not self.dirty
 
     def write(self, max_bytes: int = 65_536) -> bool:
         """One write, if there is something. False: nothing."""
@@ -130,22 +139,33 @@ class Side(Actor):
 
     def took(self) -> None:
         """An application has taken an event: there may be credit to give."""
-        self.dirty = True
+        self.stirred = True
+        self.stir()
 
     def touched(self) -> None:
         """After an input or a command: there may be something to write, and to hear."""
-        self.dirty = True
+        self.stir()
         self.hear()
+
+    def stir(self) -> None:
+        """There may be something to write."""
+        self.dirty = True
+        if self.over:
+            self.wake()
 
     def hear(self) -> None:
         """Passes the announcements on."""
+        self.stirred = True
         next_event = self.engine.next_event
+        event = next_event()
+        if event is None:
+            return
         ended = []
-        while (event := next_event()) is not None:
+        while event is not None:
             if type(event) is CallReadable:
                 app = event.call.context
                 if app is not None:
-                    app.readable = True
+                    app.announce()
                     if event.call.ended is not None:
                         ended.append(app)
             elif type(event) is CallStarted:
@@ -158,6 +178,7 @@ class Side(Actor):
                     self.on_closed()
             elif type(event) is ConnectionDraining:
                 self.draining = self.draining or event
+            event = next_event()
         if self.on_ended is not None:
             for app in ended:
                 self.on_ended(app)
@@ -170,12 +191,16 @@ class JoinedSide(Side):
 
     other: Side
 
+    def untie(self) -> None:
+        del self.other
+        super().untie()
+
     def receive(self, data: bytes) -> None:
-        self.other.dirty = True
+        self.other.stir()
         super().receive(data)
 
     def took(self) -> None:
-        self.other.dirty = True
+        self.other.stir()
         super().took()
 
     def touched(self) -> None:
@@ -187,27 +212,43 @@ class JoinedSide(Side):
 class Clock(Actor):
     """One side's clock. Its step is that the next timeout is due: time jumps there."""
 
-    __slots__ = ("_answered", "_ordinary", "_side", "faults", "left", "on_timeout")
+    __slots__ = ("_due", "_left", "_side", "_waits_for", "on_timeout")
 
     def __init__(self, side: Side) -> None:
         super().__init__(f"{side.name} clock", StepKind.TIMER)
         self._side = side
         self.on_timeout: Callable[[TimerKind], None] | None = None
-        #: Whether it goes on to timeouts that end the connection (of handshakes, SETTINGS, silence), too.
-        self.faults = False
-        #: How many times it goes on to what keeps the connection alive; 0 where that takes hours.
+        self._due = False
+        #: To which timeouts it goes on; None: there is none.
+        self._waits_for: frozenset[TimerKind | None] = ORDINARY
         config = side.engine.config
-        self.left = TIMES if config.keepalive_time < HOURS else 0
-        self._answered = config.keepalive_timeout >= HOURS
-        self._ordinary = UNUSED if getattr(config, "unused_timeout", MINUTE) < MINUTE else ORDINARY
+        if getattr(config, "unused_timeout", MINUTE) < MINUTE:
+            self._waits_for |= UNUSED
+        if config.keepalive_time < HOURS:
+            self._waits_for |= KEPT_ALIVE
+            if config.keepalive_timeout >= HOURS:
+                self._waits_for -= {TimerKind.KEEPALIVE_TIMEOUT}
+        #: How many times it still goes on to what keeps the connection alive.
+        self._left = TIMES
+
+    def untie(self) -> None:
+        super().untie()
+        self.on_timeout = None
 
     def ready(self) -> bool:
-        reason = self._side.engine.timeout_reason
-        if reason in KEPT_ALIVE:
-            if reason is TimerKind.KEEPALIVE_TIMEOUT and self._answered:
-                return self.faults
-            return self.left > 0 or self.faults
-        return reason is not None and (self.faults or reason in self._ordinary)
+        side = self._side
+        if side.stirred:
+            side.stirred = False
+            self._due = side.engine.timeout_reason in self._waits_for and not self._outruns_a_frame()
+        return self._due
+
+    def _outruns_a_frame(self) -> bool:
+        """Whether the next timeout is so late that a frame of which the first bytes have come may by then have taken
+        too long: what they are the first of, and so how long it may take, is known with the fourth."""
+        engine = self._side.engine
+        carrier = getattr(engine, "_carrier", None)  # in process there are no frames
+        begun = None if carrier is None else carrier.unfinished
+        return begun is not None and engine.next_timeout() >= begun[0] + engine.config.abuse.header_block_timeout
 
     @property
     def label(self) -> str:
@@ -220,7 +261,9 @@ class Clock(Actor):
         assert reason is not None
         side.now = max(side.now, due)
         if reason is TimerKind.KEEPALIVE:
-            self.left -= 1
+            self._left -= 1
+            if not self._left:
+                self._waits_for -= KEPT_ALIVE
         side.engine.handle_timeout(side.now)
         if self.on_timeout is not None:
             self.on_timeout(reason)

@@ -8,10 +8,12 @@ rest within a bound, with every call ended.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from itertools import count
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from duplexcore import ClientConfig, ServerCall, ServerConfig
 
@@ -23,12 +25,15 @@ from .joined import joined
 from .pairs import introduced
 from .scripts import CallScript
 from .sides import Clock, JoinedSide, Side
-from .steps import Actor, StepKind, dullness
+from .steps import Actor, StepKind
 from .watching import Watcher, heard
 from .wires import Frame, Wire
 
 __all__ = ["Scenario", "Simulation"]
 
+W = TypeVar("W", bound=Watcher)
+
+RANK = attrgetter("rank")
 #: More steps than that are not a run but a loop.
 MAX_STEPS = 20_000
 
@@ -69,18 +74,6 @@ class Scenario:
         return not self.tunes and 2 * longest < stream and 2 * longest * len(sizes) < connection
 
 
-class _ByType(dict[object, list[Callable[..., None]]]):
-    """Who is called for a type of frame or event: looked up when the first of the type comes."""
-
-    def __init__(self, called: Sequence[Callable[..., None]], places: Mapping[object, Sequence[int]]) -> None:
-        self._called = called
-        self._places = places
-
-    def __missing__(self, kind: object) -> list[Callable[..., None]]:
-        found = self[kind] = [self._called[at] for at in self._places[kind]]
-        return found
-
-
 class Simulation:
     """One run of a scenario. `run` does it all; `step` goes by hand."""
 
@@ -88,10 +81,12 @@ class Simulation:
         self.scenario = scenario
         self.client: Side
         self.server: Side
-        self._watchers = watchers
-        self._heard = heard(tuple(type(watcher) for watcher in watchers))
+        self._heard = heard(tuple(map(type, watchers)))
+        self._shared = {kind: kind() for kind in self._heard.shared}
+        self._watchers = watchers = (*self._shared.values(), *watchers)
         self._hooks = {hook: self._bound(hook, who) for hook, who in self._heard.by_hook.items()}
         self._chooser = chooser
+        self._forced: Callable[[object], None] | None = getattr(chooser, "forced", None)
         handshake = self._introduce(scenario, chooser)
         whole = scenario.whole_frames
         self.up = Wire("up", chooser, self.server.receive, self.server.receive_end, whole_frames=whole)
@@ -103,22 +98,25 @@ class Simulation:
         self.clocks = (Clock(self.client), Clock(self.server))
         self._listen()
         self._on_event, self._on_command = self._tie_events(), self._tie("on_command")
+        self._on_step = self._hooks["on_step"]
         self.clients = [ClientApp(self.client, index, script) for index, script in enumerate(scenario.calls)]
         self.servers: dict[int, ServerApp] = {}
-        #: Who may still act, in the dull order: of those that are ready the first is option 0.
-        self.actors: list[Actor] = [actor for app in self.clients for actor in app.actors]
-        self.actors += [self.client, self.up, self.server, self.down, *self.clocks]
+        actors: list[Actor] = [actor for app in self.clients for actor in app.actors]
+        actors += [self.client, self.up, self.server, self.down, *self.clocks]
         sides, wires = (self.client, self.server), (self.up, self.down)
         if scenario.leaves:
-            self.actors += [Leaver(side, chooser) for side in sides]
+            actors += [Leaver(side, chooser) for side in sides]
         self._tuners = [Tuner(side, chooser) for side in sides] if scenario.tunes else []
-        self.actors += self._tuners
+        actors += self._tuners
         if scenario.faults and not scenario.in_process:
-            self.actors += [Reset(side, wires) for side in sides]
-            self.actors += [Cut(wire, chooser) for wire in wires]
+            actors += [Reset(side, wires) for side in sides]
+            actors += [Cut(wire, chooser) for wire in wires]
         if scenario.faults:
-            self.actors += [Stall(wire) for wire in wires]
-        self.actors.sort(key=dullness)
+            actors += [Stall(wire) for wire in wires]
+        #: Who may act, in the dull order: of those that are ready the first is option 0.
+        self.actors: list[Actor] = []
+        self._ranks = count()
+        self._enter(actors)
         #: Who acts, or acted last.
         self.last: Actor | None = None
         #: What happened, a label a step.
@@ -178,30 +176,27 @@ class Simulation:
 
     def _tie_frames(self, hook: str, side: Side) -> Callable[[Frame], None] | None:
         """For those who have something to do with the type of the frame."""
-        if not self._hooks[hook]:
+        hooks, places = self._hooks[hook], self._heard.by_type[hook]
+        if not hooks:
             return None
-        called = self._by_type(hook)
 
         def call(frame: Frame) -> None:
-            for one in called[frame.type]:
-                one(side, frame)
+            for at in places[frame.type]:
+                hooks[at](side, frame)
 
         return call
 
     def _tie_events(self) -> Callable[[App, Any], None] | None:
         """For those who have something to do with the type of the event."""
-        if not self._hooks["on_event"]:
+        hooks, places = self._hooks["on_event"], self._heard.by_type["on_event"]
+        if not hooks:
             return None
-        called = self._by_type("on_event")
 
         def call(app: App, event: Any) -> None:
-            for one in called[type(event)]:
-                one(app, event)
+            for at in places[type(event)]:
+                hooks[at](app, event)
 
         return call
-
-    def _by_type(self, hook: str) -> _ByType:
-        return _ByType(self._hooks[hook], self._heard.by_type[hook])
 
     def _bound(self, hook: str, who: Sequence[int]) -> list[Callable[..., None]]:
         return [getattr(self._watchers[at], hook) for at in who]
@@ -218,10 +213,25 @@ class Simulation:
         self._hear(app)
         assert index not in self.servers, f"call {index} was opened twice"
         self.servers[index] = app
-        for actor in app.actors:
-            insort(self.actors, actor, key=dullness)
+        self._enter(app.actors)
         for hook in self._hooks["on_started"]:
             hook(app)
+
+    def _enter(self, actors: Iterable[Actor]) -> None:
+        """From now on these act, too."""
+        for actor in actors:
+            actor.rank = actor.rank[0], next(self._ranks)
+            actor.on_woken = self._ask
+            if not actor.over:
+                self._ask(actor)
+
+    def _ask(self, actor: Actor) -> None:
+        insort(self.actors, actor, key=RANK)
+
+    def shared(self, kind: type[W]) -> W:
+        """The watcher of the run that all share whose class names it in ``reads``."""
+        found: Any = self._shared[kind]
+        return found  # type: ignore[no-any-return]
 
     def script_of(self, call: ServerCall) -> CallScript:
         return self.scenario.calls[_index_of(call)]
@@ -234,6 +244,7 @@ class Simulation:
             if len(self.trace) > MAX_STEPS:
                 raise AssertionError("it does not come to rest")
         self.settle()
+        self._untie()
 
     def step(self) -> bool:
         """One step of the first phase. False: nothing can happen any more."""
@@ -247,12 +258,14 @@ class Simulation:
                 ready.remove(last)
                 ready.insert(0, last)
             actor = ready[self._chooser.choose(len(ready), "step", ready)]
+        elif self._forced is not None:
+            self._forced(actor)
         self.trace.append(actor.label)
         self.last = actor
         actor.act()
         if actor.over:
             self.actors.remove(actor)
-        for hook in self._hooks["on_step"]:
+        for hook in self._on_step:
             hook()
         return True
 
@@ -277,7 +290,7 @@ class Simulation:
         for _ in range(MAX_STEPS):
             busy = False
             for app in self.apps():
-                app.reader.go_on()  # type: ignore[attr-defined]
+                app.reader.go_on()
                 for actor in app.actors:
                     while actor.kind is StepKind.APP and actor.ready():
                         actor.act()
@@ -290,6 +303,16 @@ class Simulation:
             if not busy:
                 return
         raise AssertionError("it does not come to rest")
+
+    def _untie(self) -> None:
+        """Nothing goes on: what was seen stays, what ties its parts together goes. Without cycles a run is freed as
+        soon as nobody keeps it; looking for such garbage took a tenth of the time."""
+        self._watchers, self._shared, self._hooks = (), {}, {}
+        self._on_event, self._on_command, self._on_step = None, None, []
+        self.actors, self._tuners, self.last = [], [], None
+        parts: Sequence[Side | Wire | Clock | App] = (self.client, self.server, self.up, self.down, *self.clocks)
+        for part in (*parts, *self.apps()):
+            part.untie()
 
     # --- what was seen ------------------------------------------------------------------------------------------------
 

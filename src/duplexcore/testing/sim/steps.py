@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 __all__ = ["Actor", "StepKind", "dullness"]
@@ -31,13 +31,17 @@ class Actor:
     ``name`` is unique in a simulation and the same in every run of a scenario: tapes and policies depend on it.
     """
 
-    __slots__ = ("kind", "name", "over")
+    __slots__ = ("kind", "name", "on_woken", "over", "rank")
 
     def __init__(self, name: str, kind: StepKind) -> None:
         self.name = name
         self.kind = kind
-        #: It will never be ready again.
+        #: Nobody need ask: it will not be ready again, or not before it is woken.
         self.over = False
+        #: Hears that it is to be asked again.
+        self.on_woken: Callable[[Actor], None] | None = None
+        #: How dull it is, and its place among those that are as dull; the simulation says which.
+        self.rank: tuple[int, int] = DULLNESS[kind], 0
 
     def ready(self) -> bool:
         """Whether it could act now."""
@@ -46,6 +50,17 @@ class Actor:
     def act(self) -> None:
         """Takes its step; only when it is ready."""
         raise NotImplementedError
+
+    def wake(self) -> None:
+        """It may be ready again."""
+        if self.over:
+            self.over = False
+            if self.on_woken is not None:
+                self.on_woken(self)
+
+    def untie(self) -> None:
+        """The run is over: nobody hears of anything any more."""
+        self.on_woken = None
 
     @property
     def label(self) -> str:

@@ -116,7 +116,10 @@ class EngineTarget:
     def prepare(self, chooser: Chooser) -> Simulation:
         """A run that has not begun."""
         scenario = self.scenario(chooser)
-        return Simulation(scenario, chooser, [one for one in self.watchers() if _applies(one, scenario)])
+        watchers = self.watchers()
+        if scenario.in_process:
+            watchers = [one for one in watchers if _holds_anywhere(one)]
+        return Simulation(scenario, chooser, watchers)
 
     def scenario(self, chooser: Chooser) -> Scenario:
         """What a run is about."""
@@ -168,8 +171,8 @@ def _garbage_kept() -> Generator[None]:
             gc.enable()
 
 
-def _applies(watcher: Watcher, scenario: Scenario) -> bool:
-    return not scenario.in_process or not isinstance(watcher, Property) or type(watcher) in ANYWHERE
+def _holds_anywhere(watcher: Watcher) -> bool:
+    return not isinstance(watcher, Property) or type(watcher) in ANYWHERE
 
 
 Runnable = EngineTarget

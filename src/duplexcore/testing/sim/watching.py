@@ -24,10 +24,13 @@ class Watcher:
     """Hears of everything; does nothing. Override what is of interest: only what is overridden is called."""
 
     sim: Simulation
-    #: The types of the frames that it is told of; None: all.
-    frame_types: ClassVar[Collection[int] | None] = None
+    #: The types of the frames that `on_framed` and `on_arrived` are told of; None: all.
+    framed_types: ClassVar[Collection[int] | None] = None
+    arrived_types: ClassVar[Collection[int] | None] = None
     #: The types of the events that `on_event` is told of; None: all.
     event_types: ClassVar[Collection[type] | None] = None
+    #: Watchers whose counts it reads (`Simulation.shared`): a run has one of each for all, which hears before them.
+    reads: ClassVar[Sequence[type[Watcher]]] = ()
 
     def begin(self) -> None:
         """``sim`` is set, the handshake is over, nothing else has happened."""
@@ -88,34 +91,41 @@ HOOKS = (
     "on_calm",
     "on_rest",
 )
-#: The hooks that hear of frames, and the types that there are.
-OF_FRAMES = ("on_framed", "on_arrived")
-TYPES = (*range(256), PREFACE_TYPE)
-#: The events of calls that there are.
+#: The types of frames, and of the events of calls, that there are.
+FRAME_TYPES = (*range(256), PREFACE_TYPE)
 EVENT_TYPES = (InitialMetadata, Message, HalfClosed, CallEnded)
+#: The hooks that hear of one of many types: how a watcher says of which, and the types that there are.
+TYPED: Mapping[str, tuple[str, Sequence[Any]]] = {
+    "on_framed": ("framed_types", FRAME_TYPES),
+    "on_arrived": ("arrived_types", FRAME_TYPES),
+    "on_event": ("event_types", EVENT_TYPES),
+}
 
 
 class Heard(NamedTuple):
-    """Which of a run's watchers hear of what, by their place among all.
+    """Which of a run's watchers hear of what, by their place among all: first those that are ``shared``.
 
     ``by_type``: of a hook of frames or events, and a type of these, by their place among those who hear of the hook.
     """
 
+    shared: Sequence[type[Watcher]]
     by_hook: Mapping[str, Sequence[int]]
     by_type: Mapping[str, Mapping[object, Sequence[int]]]
 
 
 @lru_cache(maxsize=256)
 def heard(kinds: Sequence[type[Watcher]]) -> Heard:
-    """Watchers hear of a hook that their class overrides, and of frames of the types that it names."""
+    """Watchers hear of a hook that their class overrides, and there of the types that it names."""
+    shared = tuple(dict.fromkeys(one for kind in kinds for one in kind.reads))
+    kinds = (*shared, *kinds)
     by_hook = {
         hook: [at for at, kind in enumerate(kinds) if getattr(kind, hook) is not getattr(Watcher, hook)]
         for hook in HOOKS
     }
 
-    def chosen(hook: str, types: Sequence[Any], wanted: str) -> dict[object, list[int]]:
-        wants = [getattr(kinds[at], wanted) for at in by_hook[hook]]
+    def chosen(hook: str) -> dict[object, list[int]]:
+        named, types = TYPED[hook]
+        wants = [getattr(kinds[at], named) for at in by_hook[hook]]
         return {one: [place for place, of in enumerate(wants) if of is None or one in of] for one in types}
 
-    by_type = {hook: chosen(hook, TYPES, "frame_types") for hook in OF_FRAMES}
-    return Heard(by_hook, by_type | {"on_event": chosen("on_event", EVENT_TYPES, "event_types")})
+    return Heard(shared, by_hook, {hook: chosen(hook) for hook in TYPED})

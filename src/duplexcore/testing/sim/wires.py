@@ -117,8 +117,14 @@ class Wire(Actor):
         #: No frame is cut, neither by arriving in part nor by being lost in part.
         self.whole_frames = whole_frames
         self.clogged = False
+        self.over = True
         self.ended = False
         self.heard_end = False
+
+    def untie(self) -> None:
+        super().untie()
+        del self.receive, self.receive_end
+        self.on_framed = self.on_arrived = self.reframed = None
 
     def carry(self, data: bytes) -> None:
         """Whole frames, or the preface and whole frames, set out; on a wire that has ended, to nowhere."""
@@ -126,17 +132,20 @@ class Wire(Actor):
         if self.reframed is not None:
             frames = self.reframed(frames)
             data = b"".join(map(wire_bytes, frames))
+        under_way, hear = self._under_way, self.on_framed
         for frame in frames:
             if not self.ended:
-                self._under_way.append(frame)
-            if self.on_framed is not None:
-                self.on_framed(frame)
-        if not self.ended:
+                under_way.append(frame)
+            if hear is not None:
+                hear(frame)
+        if data and not self.ended:
             self.bytes += data
+            self.wake()
 
     def end(self) -> None:
         """Nothing follows what is under way."""
         self.ended = True
+        self.wake()
 
     @property
     def cuts(self) -> Sequence[int]:
@@ -148,7 +157,7 @@ class Wire(Actor):
     def cut(self, keep: int = 0) -> None:
         """What is under way is lost, but for the first ``keep`` bytes, and nothing follows."""
         del self.bytes[keep:]
-        self.ended = True
+        self.end()
 
     # --- the step -----------------------------------------------------------------------------------------------------
 
@@ -176,6 +185,7 @@ class Wire(Actor):
         else:
             self.heard_end = True
             self.receive_end()
+        self.over = self.heard_end or not (self.bytes or self.ended)
 
     @property
     def under_way(self) -> Sequence[Frame]:
@@ -198,22 +208,24 @@ class Wire(Actor):
         return True
 
     def _portion(self) -> int:
-        total = len(self.bytes)
-        options = [total]
-        cuts = (self.rest_of_frame, HEADER if not self._inside else 0, 1)
-        for size in cuts[: 1 if self.whole_frames else None]:
-            if 0 < size < options[-1]:
-                options.append(size)
-        return options[self._chooser.choose(len(options), "bytes", options)] if len(options) > 1 else total
+        options = [len(self.bytes)]
+        if (rest := self.rest_of_frame) < options[-1]:
+            options.append(rest)
+        if not self.whole_frames:
+            if not self._inside and options[-1] > HEADER:
+                options.append(HEADER)
+            if options[-1] > 1:
+                options.append(1)
+        return options[self._chooser.choose(len(options), "bytes", options)] if len(options) > 1 else options[0]
 
     def _deliver(self, size: int) -> None:
-        data = bytes(self.bytes[:size])
+        data = bytes(self.bytes) if size == len(self.bytes) else bytes(self.bytes[:size])
         del self.bytes[:size]
-        frames, inside = self._under_way, self._inside + size
-        while frames and inside >= frames[0].size:
+        frames, inside, hear = self._under_way, self._inside + size, self.on_arrived
+        while frames and inside >= (whole := frames[0].size):
             frame = frames.popleft()
-            inside -= frame.size
-            if self.on_arrived is not None:
-                self.on_arrived(frame)
+            inside -= whole
+            if hear is not None:
+                hear(frame)
         self._inside = inside
         self.receive(data)

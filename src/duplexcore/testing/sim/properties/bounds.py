@@ -13,7 +13,7 @@ from ..steps import StepKind
 from ..wires import Frame, body_of
 from .base import Property
 from .endings import stream_of
-from .flow import Ledger
+from .flow import Ledger, Ledgers
 
 if TYPE_CHECKING:
     from ..sides import Side
@@ -32,12 +32,13 @@ class P18(Property):
     have made larger (FLOW-4)."""
 
     number = "P18"
-    frame_types = (DATA, SETTINGS, WINDOW_UPDATE)
+    reads = (Ledgers,)
+    framed_types = arrived_types = (DATA, SETTINGS, WINDOW_UPDATE)
 
     def begin(self) -> None:
         sides = (self.sim.client, self.sim.server)
-        #: By the sender of DATA: its credit, and by stream what is on its way in either direction; 0: the connection.
-        self._ledgers = {side: Ledger() for side in sides}
+        self._ledgers = self.sim.shared(Ledgers).of
+        #: By the sender of DATA and stream: what is on its way in either direction; 0: the connection.
         self._data: dict[Side, Counter[int]] = {side: Counter() for side in sides}
         self._updates: dict[Side, Counter[int]] = {side: Counter() for side in sides}
         #: SETTINGS that were not acknowledged yet: meanwhile the two sides count by different windows.
@@ -50,7 +51,6 @@ class P18(Property):
 
     def on_framed(self, side: Side, frame: Frame) -> None:
         if frame.type == DATA:
-            self._ledgers[side].sent(frame)
             self._data[side].update({0: len(frame.payload), frame.stream: len(frame.payload)})
         elif frame.type == WINDOW_UPDATE:
             self._updates[self._other(side)][frame.stream] += int.from_bytes(frame.payload, "big")
@@ -61,10 +61,8 @@ class P18(Property):
         if frame.type == DATA:
             self._data[self._other(side)].subtract({0: len(frame.payload), frame.stream: len(frame.payload)})
         elif frame.type == WINDOW_UPDATE:
-            self._ledgers[side].arrived(frame)
             self._updates[side][frame.stream] -= int.from_bytes(frame.payload, "big")
         elif frame.type == SETTINGS:
-            self._ledgers[side].arrived(frame)
             self._unsettled[side] -= frame.flags & ACK
 
     def on_step(self) -> None:
@@ -76,8 +74,9 @@ class P18(Property):
             peer = self._other(side)
             if side.closed is not None or peer.closed is not None or peer.dirty:
                 continue  # what it has granted may not have left yet
-            whole, withheld = peer.engine.config.connection_window, peer.engine._carrier._window.owed
-            self._compare(side, 0, ledger.connection + withheld, whole)
+            carrier = peer.engine._carrier
+            whole = peer.engine.config.connection_window + carrier.advances.out
+            self._compare(side, 0, ledger.connection + carrier._window.owed, whole)
             if peer in self._fresh and not self._unsettled[peer]:
                 for app in self.sim.apps():
                     if app.side is peer:
@@ -103,7 +102,7 @@ class P22(Property):
     """A call is blocked exactly while what was accepted and not framed reaches the high-water mark."""
 
     number = "P22"
-    frame_types = (DATA,)
+    framed_types = (DATA,)
 
     def begin(self) -> None:
         self._framed: dict[tuple[Side, int], int] = {}
@@ -132,7 +131,7 @@ class P23(Property):
     """What a side keeps of a call's messages is at most its window, and one message up to the size limit."""
 
     number = "P23"
-    frame_types = (DATA,)
+    arrived_types = (DATA,)
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
         if frame.type != DATA:
@@ -166,18 +165,16 @@ class P25(Property):
     """Of k senders that have data and credit none waits for more than k frames of others."""
 
     number = "P25"
-    frame_types = (DATA, SETTINGS, WINDOW_UPDATE)
+    reads = (Ledgers,)
+    framed_types = (DATA,)
 
     def begin(self) -> None:
-        self._ledgers = {self.sim.client: Ledger(), self.sim.server: Ledger()}
+        self._ledgers = self.sim.shared(Ledgers).of
         self._framed: dict[tuple[Side, int], int] = {}
         self._waited: dict[tuple[Side, int], int] = {}
 
     def on_framed(self, side: Side, frame: Frame) -> None:
-        if frame.type != DATA:
-            return
         ledger = self._ledgers[side]
-        ledger.sent(frame)
         mine = side, frame.stream
         self._framed[mine] = self._framed.get(mine, 0) + len(body_of(frame))
         self._waited[mine] = 0
@@ -195,10 +192,6 @@ class P25(Property):
             return False
         said = sum(PREFIX + len(message) for message in app.accepted)
         return said > self._framed.get((app.side, stream), 0) and ledger.streams.get(stream, ledger.initial) > 0
-
-    def on_arrived(self, side: Side, frame: Frame) -> None:
-        if frame.type in (WINDOW_UPDATE, SETTINGS):
-            self._ledgers[side].arrived(frame)
 
 
 def unread_bytes(app: App) -> int:

@@ -131,11 +131,13 @@ class P8(Property):
     def on_ended(self, app: App) -> None:
         ended = app.ended
         assert ended is not None
-        if self._ended.setdefault(app, ended) != ended:
+        before = self._ended.setdefault(app, ended)
+        if before is not ended and before != ended:
             self.fail(f"{app} had ended with {self._ended[app]}, and now with {ended}")
 
     def on_event(self, app: App, event: Any) -> None:
-        if self._ended.get(app, event) != event:
+        before = self._ended.get(app, event)
+        if before is not event and before != event:
             self.fail(f"{app} had ended with {self._ended[app]}, its reader is given {event}")
 
     def on_rest(self) -> None:

@@ -23,7 +23,7 @@ class P10(Property):
     """END_STREAM goes out once, after everything else of that half."""
 
     number = "P10"
-    frame_types = (DATA, HEADERS)
+    framed_types = (DATA, HEADERS)
 
     def begin(self) -> None:
         self._over: dict[Side, set[int]] = {self.sim.client: set(), self.sim.server: set()}
@@ -41,7 +41,7 @@ class P33(Property):
     """At most one RST_STREAM per stream and side is sent, none for one that was not opened, and nothing after it."""
 
     number = "P33"
-    frame_types = (DATA, HEADERS, RST)
+    framed_types = (DATA, HEADERS, RST)
 
     def begin(self) -> None:
         self._reset: dict[Side, set[int]] = {self.sim.client: set(), self.sim.server: set()}
@@ -62,7 +62,8 @@ class P41(Property):
     """No stream is opened after GOAWAY has arrived, a later one never raises its id, and each covers what was shown."""
 
     number = "P41"
-    frame_types = (HEADERS, GOAWAY)
+    framed_types = (HEADERS, GOAWAY)
+    arrived_types = (GOAWAY,)
 
     def begin(self) -> None:
         self._told: dict[Side, bool] = {}
@@ -95,7 +96,8 @@ class P42(Property):
     """Live streams never exceed the peer's limit, and calls start in the order in which they were asked for."""
 
     number = "P42"
-    frame_types = (DATA, HEADERS, RST, SETTINGS)
+    framed_types = (DATA, HEADERS, RST)
+    arrived_types = (DATA, HEADERS, RST, SETTINGS)
 
     def begin(self) -> None:
         self._limit: float = float("inf")
@@ -139,7 +141,7 @@ class P43(Property):
     """Each SETTINGS gets one ACK, each PING one with its payload, in order."""
 
     number = "P43"
-    frame_types = (SETTINGS, PING)
+    framed_types = arrived_types = (SETTINGS, PING)
 
     def begin(self) -> None:
         self._owed: dict[Side, list[tuple[int, bytes]]] = {self.sim.client: [], self.sim.server: []}

@@ -33,7 +33,7 @@ class P9(Streams):
     nothing."""
 
     number = "P9"
-    frame_types = (HEADERS, RST, CONTINUATION)
+    arrived_types = (HEADERS, RST, CONTINUATION)
 
     def begin(self) -> None:
         self._ends = False  # what the header block that is coming says of its stream
@@ -94,7 +94,7 @@ class P37(Streams):
     """RST_STREAM(CANCEL) that reaches a client at or after its own deadline is DEADLINE_EXCEEDED, else CANCELLED."""
 
     number = "P37"
-    frame_types = (RST,)
+    arrived_types = (RST,)
 
     def begin(self) -> None:
         self._expected: tuple[ClientApp, StatusCode] | None = None
@@ -119,7 +119,7 @@ class P39(Streams):
     connection is what ends them."""
 
     number = "P39"
-    frame_types = (GOAWAY,)
+    arrived_types = (GOAWAY,)
 
     def begin(self) -> None:
         self._spared: list[ClientApp] = []
@@ -148,7 +148,7 @@ class P40(Streams):
     """Streams above a GOAWAY's id end as UNAVAILABLE, unprocessed, and its sender never shows them to anybody."""
 
     number = "P40"
-    frame_types = (GOAWAY,)
+    framed_types = arrived_types = (GOAWAY,)
 
     def begin(self) -> None:
         self._above: list[ClientApp] = []

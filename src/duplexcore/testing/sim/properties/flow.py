@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..watching import Watcher
 from ..wires import Frame
 from .base import Property
 
 if TYPE_CHECKING:
     from ..sides import Side
 
-__all__ = ["P17", "P21", "Ledger"]
+__all__ = ["P17", "P21", "Ledger", "Ledgers"]
 
 DATA, SETTINGS, WINDOW_UPDATE, ACK = 0, 4, 8, 1
 INITIAL_WINDOW = 4
@@ -50,42 +51,52 @@ class Ledger:
         return self.connection, left
 
 
-class Ledgers(Property):
-    """Keeps the ledger of either side."""
+class Ledgers(Watcher):
+    """Keeps the ledger of either side: ``of``. Who reads it finds the DATA that it is told of paid for already."""
 
-    frame_types = (DATA, SETTINGS, WINDOW_UPDATE)
+    framed_types = (DATA,)
+    arrived_types = (SETTINGS, WINDOW_UPDATE)
 
     def begin(self) -> None:
-        self.ledgers = {self.sim.client: Ledger(), self.sim.server: Ledger()}
+        self.of = {self.sim.client: Ledger(), self.sim.server: Ledger()}
+
+    def on_framed(self, side: Side, frame: Frame) -> None:
+        self.of[side].sent(frame)
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
-        if frame.type != DATA:
-            self.ledgers[side].arrived(frame)
+        self.of[side].arrived(frame)
 
 
-class P17(Ledgers):
+class P17(Property):
     """DATA sent, padding included, never exceeds the credit granted on the stream and on the connection."""
 
     number = "P17"
+    reads = (Ledgers,)
+    framed_types = (DATA,)
+
+    def begin(self) -> None:
+        self._ledgers = self.sim.shared(Ledgers).of
 
     def on_framed(self, side: Side, frame: Frame) -> None:
-        if frame.type == DATA:
-            connection, stream = self.ledgers[side].sent(frame)
-            # An empty frame may go at any window (FLOW-8).
-            if frame.payload and min(connection, stream) < 0:
-                self.fail(f"{side.name} has sent {-min(connection, stream)} bytes more than it may on {frame.stream}")
+        ledger = self._ledgers[side]
+        left = min(ledger.connection, ledger.streams[frame.stream])
+        if left < 0 and frame.payload:  # an empty frame may go at any window (FLOW-8)
+            self.fail(f"{side.name} has sent {-left} bytes more than it may on {frame.stream}")
 
 
-class P21(Ledgers):
+class P21(Property):
     """Where SETTINGS have taken the credit of a stream below zero no DATA leaves but an empty frame, until it is
     positive again (at zero, P17 is enough)."""
 
     number = "P21"
+    reads = (Ledgers,)
+    framed_types = (DATA,)
+
+    def begin(self) -> None:
+        self._ledgers = self.sim.shared(Ledgers).of
 
     def on_framed(self, side: Side, frame: Frame) -> None:
-        if frame.type == DATA:
-            ledger = self.ledgers[side]
-            credit = ledger.streams.get(frame.stream, ledger.initial)
-            if credit < 0 and frame.payload:
-                self.fail(f"{side.name} sends {len(frame.payload)} bytes on {frame.stream}, its credit is {credit}")
-            ledger.sent(frame)
+        size = len(frame.payload)
+        credit = self._ledgers[side].streams[frame.stream] + size
+        if credit < 0 < size:
+            self.fail(f"{side.name} sends {size} bytes on {frame.stream}, its credit is {credit}")

@@ -8,34 +8,23 @@ from duplexcore.config import Limit
 from duplexcore.status import ErrorCode
 
 from ..apps import App, ClientApp
-from ..wires import Frame
 from .base import Property
-from .flow import Ledger
+from .flow import Ledgers
 
 if TYPE_CHECKING:
     from ..sides import Side
 
 __all__ = ["P19", "P20", "P27"]
 
-DATA, SETTINGS, WINDOW_UPDATE = 0, 4, 8
-
 
 class P19(Property):
     """When no call is left, the window of the connection is whole again, but for what is withheld: less than half."""
 
     number = "P19"
-    frame_types = (DATA, SETTINGS, WINDOW_UPDATE)
+    reads = (Ledgers,)
 
     def begin(self) -> None:
-        self._ledgers = {self.sim.client: Ledger(), self.sim.server: Ledger()}
-
-    def on_framed(self, side: Side, frame: Frame) -> None:
-        if frame.type == DATA:
-            self._ledgers[side].sent(frame)
-
-    def on_arrived(self, side: Side, frame: Frame) -> None:
-        if frame.type in (WINDOW_UPDATE, SETTINGS):
-            self._ledgers[side].arrived(frame)
+        self._ledgers = self.sim.shared(Ledgers).of
 
     def on_rest(self) -> None:
         client, server = self.sim.client, self.sim.server

@@ -102,7 +102,7 @@ class Oracle(Property):
     """Everything that happens to a call is what the reference model of the specification predicts."""
 
     number = "P7"
-    frame_types = (DATA, HEADERS, RST, PING, GOAWAY, CONTINUATION)
+    framed_types = arrived_types = (DATA, HEADERS, RST, PING, GOAWAY, CONTINUATION)
 
     def begin(self) -> None:
         sides = (self.sim.client, self.sim.server)
