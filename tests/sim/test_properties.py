@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+from typing import Any
+
 import pytest
 
 from duplexcore.http2 import carrier
+from duplexcore.testing.sim import twin
 from duplexcore.testing.sim.policies import Policy, PrngChooser
 from duplexcore.testing.sim.properties import ALL, COSTLY, PropertyError
 from duplexcore.testing.sim.properties.oracle import Oracle
@@ -45,6 +49,27 @@ def test_the_same_choices_give_the_same_run_in_another_process() -> None:
             target(PrngChooser(seed))
     finally:
         target.twin.close()
+
+
+def test_the_other_process_is_changed_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P49: two strings in a set have the same order in half of all processes."""
+    seeds: list[str] = []
+    popen: Any = subprocess.Popen
+
+    def begin(*args: Any, env: dict[str, str], **options: Any) -> Any:
+        seeds.append(env["PYTHONHASHSEED"])
+        return popen(*args, env=env, **options)
+
+    monkeypatch.setattr(twin, "TRUSTED", 2)
+    monkeypatch.setattr(subprocess, "Popen", begin)
+    monkeypatch.setenv("PYTHONHASHSEED", "2")
+    target = TwinTarget()
+    try:
+        for seed in range(5):
+            target(PrngChooser(seed))
+    finally:
+        target.twin.close()
+    assert seeds == ["1", "3", "4"]
 
 
 def test_what_depends_on_the_process_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
