@@ -133,7 +133,7 @@ class Channel:
     async def _ask(self, method: UnaryMethod[Req, Resp], request: Req, options: CallOptions) -> tuple[Resp, ClientCore]:
         """The response, and the call, which is over."""
         payload = method.request_codec.encode(request)
-        core = await self._start(method, options, single=True)
+        core = await self._start(method, True, **options)
         try:
             core.send_only(payload)
             message = await core.take()
@@ -216,20 +216,28 @@ class Channel:
     def _starter(
         self, method: Method[Any, Any], options: CallOptions, *, single: bool
     ) -> Callable[[], Awaitable[ClientCore]]:
-        return lambda: self._start(method, options, single=single)
+        return lambda: self._start(method, single, **options)
 
-    async def _start(self, method: Method[Any, Any], options: CallOptions, *, single: bool) -> ClientCore:
+    async def _start(
+        self,
+        method: Method[Any, Any],
+        single: bool,
+        metadata: MetadataLike = (),
+        timeout: float | None = None,
+        authority: str | None = None,
+        compression: str | None = None,
+        inherit_deadline: bool | None = None,
+        wait_for_ready: bool = False,
+        credentials: CallCredentials | None = None,
+    ) -> ClientCore:
         if self._left:
             raise anyio.ClosedResourceError("the channel is closed")
-        deadline, ambient = self._deadline(options)
+        deadline, ambient = self._deadline(timeout, self._inherit if inherit_deadline is None else inherit_deadline)
         if deadline == -math.inf:  # cancelled already
             await anyio.lowlevel.checkpoint()
-        metadata = options.get("metadata", ())
-        own = options.get("credentials")
-        if self._credentials is not None or own is not None:
-            metadata = Metadata(metadata) + await self._identify(own, method.path, options.get("authority"), deadline)
-        patient = options.get("wait_for_ready", False)
-        place = self._connections.place(wait_for_ready=patient)
+        if self._credentials is not None or credentials is not None:
+            metadata = Metadata(metadata) + await self._identify(credentials, method.path, authority, deadline)
+        place = self._connections.place(wait_for_ready=wait_for_ready)
         engine = place.engine
         if engine.waiting_calls >= engine.config.max_waiting_calls:
             text = f"{engine.waiting_calls} calls wait for a stream already (max_waiting_calls)"
@@ -238,13 +246,13 @@ class Channel:
             method.path,
             metadata,
             deadline=deadline,
-            authority=options.get("authority"),
+            authority=authority,
             content_subtype=method.request_codec.content_subtype,
-            compression=options.get("compression"),
+            compression=compression,
             single_response=single,
             replay=self._replay,
         )
-        core = ClientCore(call, place, self._connections, ambient=ambient, wait_for_ready=patient)
+        core = ClientCore(call, place, self._connections, ambient=ambient, wait_for_ready=wait_for_ready)
         if deadline is not None or call.ended is not None:
             place.settle()
         core.tell()
@@ -269,13 +277,12 @@ class Channel:
             raise anyio.ClosedResourceError("the channel is closed")
         return made
 
-    def _deadline(self, options: CallOptions) -> tuple[float | None, bool]:
+    def _deadline(self, timeout: float | None, inherit: bool) -> tuple[float | None, bool]:
         """The call's deadline, and whether it is that of a cancel scope around it: -inf when that is cancelled."""
-        timeout, inherit = options.get("timeout"), options.get("inherit_deadline")
         if timeout is not None and math.isnan(timeout):
             raise ValueError("timeout is not a number")
         own = math.inf if timeout is None else anyio.current_time() + timeout
-        ambient = self._ambient_deadline() if (self._inherit if inherit is None else inherit) else math.inf
+        ambient = self._ambient_deadline() if inherit else math.inf
         if ambient < own:
             return ambient, True
         return (None if own == math.inf else own), False

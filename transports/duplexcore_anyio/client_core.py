@@ -29,16 +29,16 @@ class ClientCore(CallCore[ClientCall]):
     def __init__(
         self, engine: ClientCall, driver: Keeper[Any], connections: Connections, *, ambient: bool, wait_for_ready: bool
     ) -> None:
-        super().__init__(engine, driver)
+        CallCore.__init__(self, engine, driver)
         self._connections = connections
         self._ambient = ambient  # the deadline is that of a cancel scope around the call
         self.wait_for_ready = wait_for_ready
 
-    def on_readable(self) -> None:
+    def on_end(self) -> None:
         ended = self.engine.ended
         if ended is not None and ended.unprocessed and self._connections.restart(self):
-            return  # nobody need know
-        super().on_readable()
+            return  # nobody need know: who reads was woken, and waits again
+        self.on_writable()
 
     # --- the outcome ------------------------------------------------------------------------------------------------
 
@@ -97,8 +97,9 @@ class ClientCore(CallCore[ClientCall]):
             self.driver.wake_writer()
 
     def leave(self) -> None:
-        self.cancel()
-        super().leave()
+        if self.engine.ended is None:
+            self.cancel()
+        CallCore.leave(self)
 
     def source_failed(self) -> None:
         self.cancel("the source of the requests failed")

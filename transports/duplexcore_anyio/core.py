@@ -24,7 +24,8 @@ EngineCallT = TypeVar("EngineCallT", ClientCall, ServerCall)
 
 class CallCore(Generic[EngineCallT]):
     """The state stands in the engine's call; this adds who waits for what. One task may wait to read and one to write:
-    a second one is told so at once. Watchers may be any number."""
+    a second one is told so at once. Watchers may be any number. Its methods are called by name where that is done for
+    each call: to make `super()` takes longer than most of them."""
 
     __slots__ = (
         "_readable",
@@ -68,7 +69,6 @@ class CallCore(Generic[EngineCallT]):
             for watcher in self._watchers:
                 watcher.wake()
         if self.engine.ended is not None:
-            self.on_writable()
             self.on_end()
 
     def on_writable(self) -> None:
@@ -76,7 +76,8 @@ class CallCore(Generic[EngineCallT]):
             waiter.wake()
 
     def on_end(self) -> None:
-        """The call has ended."""
+        """The call has ended: who waits for room waits in vain."""
+        self.on_writable()
 
     # --- messages ---------------------------------------------------------------------------------------------------
 

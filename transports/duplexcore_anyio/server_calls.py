@@ -30,7 +30,7 @@ class ServerCore(CallCore[ServerCall]):
     __slots__ = ("scope", "shutting_down", "trailing_metadata")
 
     def __init__(self, engine: ServerCall, driver: Keeper[Any], shutting_down: anyio.Event) -> None:
-        super().__init__(engine, driver)
+        CallCore.__init__(self, engine, driver)
         #: Set when the server stops, with grace or without.
         self.shutting_down = shutting_down
         #: Cancelled when the call ends before its handler; made with its task.
@@ -38,6 +38,7 @@ class ServerCore(CallCore[ServerCall]):
         self.trailing_metadata = EMPTY
 
     def on_end(self) -> None:
+        self.on_writable()
         if self.scope is not None and not self.left:
             self.scope.cancel()
 

@@ -40,7 +40,8 @@ class CallOwner(Protocol):
 
 
 class Call:
-    """One gRPC call, without what carries it. See `ClientCall` and `ServerCall`."""
+    """One gRPC call, without what carries it. See `ClientCall` and `ServerCall`, which call its methods by name: to make
+    `super()` takes longer than most of them."""
 
     __slots__ = (
         "_inbox",

@@ -74,7 +74,7 @@ class ClientCall(Call):
         single_response: bool,
         replay: ReplayBudget | None = None,
     ) -> None:
-        super().__init__(method, lane, owner, config)
+        Call.__init__(self, method, lane, owner, config)
         #: What the server sent before its first message; None until it has come.
         self.initial_metadata: Metadata | None = None
         self.deadline = deadline
@@ -149,7 +149,7 @@ class ClientCall(Call):
                 kept = replay.messages if replay is not None else ()
                 self._said = (self.send_state, [*kept, *self._outbox.parts])
             self._commit()
-        super()._end(ended)
+        Call._end(self, ended)
 
     def _commit(self) -> None:
         """The server works on the call: it will not be started again."""

@@ -92,7 +92,7 @@ class ServerCall(Call):
     _owner: ServerCallOwner
 
     def __init__(self, lane: Lane, owner: ServerCallOwner, config: ServerConfig) -> None:
-        super().__init__("", lane, owner, config)
+        Call.__init__(self, "", lane, owner, config)
         #: What the client opened the call with.
         self.metadata: Metadata = EMPTY
         self._definition: headers.Definition | None = None  # what the request says; None: nothing that is in order
@@ -367,7 +367,7 @@ class ServerCall(Call):
     def _end(self, ended: CallEnded) -> None:
         fresh = self.ended is None
         self._final = None
-        super()._end(ended)
+        Call._end(self, ended)
         if fresh and self._finished:
             self._owner._call_released(self)
 
