@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -131,6 +133,25 @@ async def test_the_scopes_own_cancellation_wins(again: int) -> None:
             async with channel.duplex(TALK, timeout=60) as call:
                 while True:
                     await call.receive()
+
+
+@pytest.mark.parametrize("backend", ["asyncio"])
+async def test_the_scope_wins_though_its_timer_is_late(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a millisecond, as uvloop's may be, which count in these."""
+    loop = asyncio.get_running_loop()
+    on_time = loop.call_at
+
+    def late(when: float, callback: Callable[..., object], *args: Any, **options: Any) -> asyncio.TimerHandle:
+        is_scope = isinstance(getattr(callback, "__self__", None), anyio.CancelScope)
+        return on_time(when + 0.001 * is_scope, callback, *args, **options)
+
+    async with joined(four_kinds(Forever())) as channel:
+        monkeypatch.setattr(loop, "call_at", late)
+        with anyio.move_on_after(0.02) as scope:
+            async with channel.duplex(TALK) as call:
+                while True:
+                    await call.receive()
+        assert scope.cancelled_caught
 
 
 async def test_a_cancelled_scope_starts_no_call() -> None:

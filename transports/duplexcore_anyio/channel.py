@@ -20,7 +20,7 @@ from .client_core import NO_METADATA, ClientCore
 from .connections import Connections
 from .credentials import CallCredentials, made_by
 from .driver import Observer
-from .waiting import backend
+from .waiting import backend, scopes_first
 
 if TYPE_CHECKING:
     from .connecting import Connecting
@@ -271,7 +271,7 @@ class Channel:
                 if credentials is not None:
                     made += await made_by(credentials, authority=authority or self._config.authority, path=path)
         if scope.cancelled_caught:
-            await anyio.lowlevel.checkpoint()  # a scope of the caller's with the same deadline comes first
+            await scopes_first()
             raise RpcError(StatusCode.DEADLINE_EXCEEDED, "the call credentials took too long", unprocessed=True)
         if self._left:
             raise anyio.ClosedResourceError("the channel is closed")

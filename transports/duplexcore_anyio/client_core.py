@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
-import anyio.lowlevel
 
 from duplexcore import ClientCall, Metadata, Origin, RpcError, Status, StatusCode
 
 from .core import CallCore
 from .errors import CallClosedError
 from .keeper import Keeper
+from .waiting import scopes_first
 
 if TYPE_CHECKING:
     from .connections import Connections
@@ -62,8 +62,7 @@ class ClientCore(CallCore[ClientCall]):
         ended = self.engine.ended
         assert ended is not None
         if self._ambient and ended.origin is Origin.LOCAL and ended.status.code is StatusCode.DEADLINE_EXCEEDED:
-            await anyio.lowlevel.checkpoint()
-            await anyio.lowlevel.checkpoint_if_cancelled()
+            await scopes_first()
         raise RpcError(
             ended.status,
             initial_metadata=self.engine.initial_metadata or NO_METADATA,

@@ -17,7 +17,10 @@ from anyio.abc import AsyncBackend, TaskGroup
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["Alarm", "Waiter", "alarms", "backend", "clock", "on_asyncio", "waiters"]
+__all__ = ["Alarm", "Waiter", "alarms", "backend", "clock", "on_asyncio", "scopes_first", "waiters"]
+
+#: Of two timers for the same moment one may ring so much after the other: uvloop's count milliseconds. Seconds.
+APART = 0.005
 
 
 def on_asyncio() -> bool:
@@ -37,6 +40,11 @@ def clock() -> Callable[[], float]:
 def backend() -> type[AsyncBackend]:
     """What anyio asks on the event loop that runs. It looks that up each time: here it is once for a connection."""
     return anyio.lowlevel.current_token().backend_class
+
+
+async def scopes_first() -> None:
+    """Once a deadline has passed: a cancel scope with the same one cancels the task here, before it hears otherwise."""
+    await anyio.sleep(APART)
 
 
 # --- one task ---------------------------------------------------------------------------------------------------------
