@@ -324,7 +324,7 @@ def test_the_end_is_announced_also_to_who_does_not_read(side: str, read: bool) -
         call.on_headers(Block.of([(b"grpc-status", b"0")]), True)
     else:
         call.on_reset(8, 0)
-    assert owner.notes == ["readable", "ended"]
+    assert owner.notes == ["readable"]
     assert call.ended is not None
     assert not call.writable
     assert call.send_message(b"late") is False

@@ -42,8 +42,8 @@ class Owner:
     def _call_writable(self, call: Any) -> None:
         self.notes.append("writable")
 
-    def _call_ended(self, call: Any) -> None:
-        self.notes.append("ended")
+    def _deadline_over(self, call: Any) -> None:
+        self.notes.append("deadline over")
 
     def _call_started(self, call: ServerCall, timeout: float | None) -> None:
         self.notes.append("started")

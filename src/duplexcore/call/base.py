@@ -36,12 +36,13 @@ class CallOwner(Protocol):
 
     def _call_writable(self, call: Any) -> None: ...
 
-    def _call_ended(self, call: Any) -> None: ...
+    def _deadline_over(self, call: Any) -> None:
+        """The call has ended: its deadline means nothing any more."""
 
 
 class Call:
-    """One gRPC call, without what carries it. See `ClientCall` and `ServerCall`, which call its methods by name: to make
-    `super()` takes longer than most of them."""
+    """One gRPC call, without what carries it. See `ClientCall` and `ServerCall`, which call its methods by name: to
+    make `super()` takes longer than most of them."""
 
     __slots__ = (
         "_inbox",
@@ -169,7 +170,8 @@ class Call:
             self._outbox.clear()
         self._inbox.end(ended)
         self._owner._call_readable(self)  # told to look already or not: writers and watchers are waiting, too
-        self._owner._call_ended(self)
+        if self.deadline is not None:
+            self._owner._deadline_over(self)
 
     # --- inside --------------------------------------------------------------------------------------------------
 

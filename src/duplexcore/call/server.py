@@ -181,7 +181,7 @@ class ServerCall(Call):
             self._owner._call_released(self)
             return
         self.send_state = following
-        usual = trailers is EMPTY and status == OK
+        usual = trailers is EMPTY and status.ok and not status.message
         self._final = _FINISHED if usual else CallEnded(status, trailers, _LOCAL)
         self._final_custom = custom
         self._inbox.clear()

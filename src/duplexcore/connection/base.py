@@ -176,9 +176,8 @@ class Connection(Generic[CallT]):
     def _call_writable(self, call: CallT) -> None:
         self._events.append(CallWritable(call))
 
-    def _call_ended(self, call: CallT) -> None:
-        if call.deadline is not None:
-            self._timers.stop(_DEADLINE, call)
+    def _deadline_over(self, call: CallT) -> None:
+        self._timers.stop(_DEADLINE, call)
 
     def _carrier_ready(self) -> None:
         self._timers.stop(TimerKind.HANDSHAKE)

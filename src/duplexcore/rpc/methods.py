@@ -27,6 +27,8 @@ class MethodKind(Enum):
     SERVER_STREAMING = "server-streaming"
     DUPLEX = "duplex"
 
+    __hash__ = object.__hash__  # as quick as of what is no enum: every call looks its kind up
+
 
 @dataclass(frozen=True)
 class Method(Generic[Req, Resp_co]):

@@ -142,9 +142,8 @@ class End:
     def _call_writable(self, call: Any) -> None:
         """Writers look for themselves."""
 
-    def _call_ended(self, call: Any) -> None:
-        if call.deadline is not None:
-            self._timers.stop(TimerKind.DEADLINE, call)
+    def _deadline_over(self, call: Any) -> None:
+        self._timers.stop(TimerKind.DEADLINE, call)
 
     def _limit_time(self, call: Any, deadline: float | None) -> None:
         call.deadline = deadline
