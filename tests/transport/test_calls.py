@@ -589,3 +589,14 @@ async def test_a_message_above_the_window_and_one_above_the_limit() -> None:
         with pytest.raises(RpcError) as caught:
             await channel.unary(HELLO, bytes(4 * 1024 * 1024 + 1))
         assert caught.value.code is StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_an_option_that_there_is_not_is_refused() -> None:
+    """A mistyped one would else be no option at all."""
+    options: Any = {"timeot": 3}
+    async with joined(four_kinds()) as channel:
+        with pytest.raises(TypeError, match="timeot"):
+            await channel.unary(HELLO, b"", **options)
+        with pytest.raises(TypeError, match="timeot"):
+            async with channel.duplex(TALK, **options):
+                pass
