@@ -121,7 +121,7 @@ class CallCore(Generic[EngineCallT]):
         self._turn -= 1
         if compress is None:
             compress, self.compress_next = self.compress_next, None
-        engine.send_message(payload, compress=compress)
+        engine.send_message(payload, compress)
         if self._told != self.driver.turn:
             self.tell()
         return True

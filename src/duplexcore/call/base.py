@@ -87,7 +87,7 @@ class Call:
         """Whether `send_message` takes a message now (FLOW-10)."""
         return self._outbox.size < self.config.send_buffer and self.send_state < _CLOSED
 
-    def send_message(self, payload: bytes | bytearray | memoryview, *, compress: bool | None = None) -> bool:
+    def send_message(self, payload: bytes | bytearray | memoryview, compress: bool | None = None) -> bool:
         """Queues one message, whole. False: the call has ended already, see `ended`.
 
         ``compress``: None packs it with the call's ``compression``, if it has one and the result is smaller; True packs

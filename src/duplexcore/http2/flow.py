@@ -33,7 +33,7 @@ class ReceiveWindow:
     def consumed(self, size: int) -> int:
         """What is to be announced now that so many more are consumed, see `due`."""
         self.owed += size
-        return self.due()
+        return self.due() if self.owed * 4 >= self.size else 0
 
     def widen(self, change: int) -> None:
         """The window is larger by so much from here on, or, below 0, smaller."""
