@@ -146,7 +146,7 @@ def test_calls_that_waited_for_the_connections_window_leave_it() -> None:
         bench.pull()
         bench.give(raw.rst(stream))
         call.finish()
-    queues = bench.engine._carrier._queues
+    queues = bench.engine._carrier.queues
     assert queues.servable(window=True) <= 2
     out = bench.feed(raw.window_update(0, 2**20))
     assert {brief.split()[1] for brief in out} == {"1"}

@@ -22,7 +22,7 @@ Step = tuple[str, int]
 def check(bench: ClientBench | ServerBench) -> None:
     """The invariant, over every lane that there is."""
     carrier = bench.engine._carrier
-    queues = carrier._queues
+    queues = carrier.queues
     standing = {
         Place.OPENING: list(queues.opening),
         Place.READY: list(queues._ready),

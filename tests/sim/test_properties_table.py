@@ -75,7 +75,7 @@ PLANTED = {
     "P48": altered(headers, "read_request", lambda read, *rest, **more: _without_metadata(read(*rest, **more))),
     "P22": lambda patch: patch.setattr(Call, "writable", property(lambda call: call.send_state < 2)),
     "P23": altered(MessageDecoder, "drop", lambda drop, decoder: None),
-    "P24": altered(Http2Carrier, "_remove", lambda remove, carrier, lane: carrier._queues.remove(lane)),
+    "P24": altered(Http2Carrier, "_remove", lambda remove, carrier, lane: carrier.queues.remove(lane)),
     "P12": altered(Http2Carrier, "receive", _all_or_nothing),
     "P40": altered(Http2Carrier, "_drop", lambda drop, carrier, lane, reason, **more: drop(carrier, lane, reason)),
     "P39": lambda patch: patch.setattr(Http2Carrier, "live", property(lambda carrier: carrier.backlog)),

@@ -78,7 +78,7 @@ class ClientCore(CallCore[ClientCall]):
     def send_only(self, payload: bytes) -> None:
         """The one request of the method, and the half-close. Raises `MessageTooLargeError`."""
         self.said_all = True
-        if self.engine.send_message(payload):
+        if self.engine.offer_message(payload):
             self.engine.half_close()
         if self._told != self.driver.turn:
             self.tell()

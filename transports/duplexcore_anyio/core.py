@@ -115,13 +115,14 @@ class CallCore(Generic[EngineCallT]):
 
     def offer_now(self, payload: bytes, compress: bool | None = None) -> bool:
         """`offer`, where there is nothing to wait for, and nothing to raise for its order. False: there is."""
-        engine = self.engine
-        if self._writing or self._turn <= 0 or self.left or self.said_all or not engine.writable:
+        if self._writing or self._turn <= 0 or self.left or self.said_all:
+            return False
+        packed = self.compress_next if compress is None else compress
+        if not self.engine.offer_message(payload, packed):
             return False
         self._turn -= 1
-        if compress is None:
-            compress, self.compress_next = self.compress_next, None
-        engine.send_message(payload, compress)
+        if packed is not compress:
+            self.compress_next = None
         if self._told != self.driver.turn:
             self.tell()
         return True

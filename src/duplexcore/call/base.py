@@ -96,6 +96,14 @@ class Call:
         Raises `LocalProtocolError` after the send half was closed or while the call is not writable (wait for
         `CallWritable`), `MessageTooLargeError` above ``max_send_message_size``.
         """
+        if self.offer_message(payload, compress):
+            return True
+        if self._may_say(_MESSAGE) is _ENDED:
+            return False
+        raise LocalProtocolError("the send buffer is full: wait for CallWritable before the next message")
+
+    def offer_message(self, payload: bytes | bytearray | memoryview, compress: bool | None = None) -> bool:
+        """`send_message`, where the call is writable. False: it is not, and nothing has happened."""
         plain = type(payload) is bytes and self.compression is None and not compress
         size = len(payload) if plain else size_of(payload)
         config = self.config
@@ -103,12 +111,10 @@ class Call:
             raise MessageTooLargeError(
                 f"a message of {size} bytes is above max_send_message_size, {config.max_send_message_size}"
             )
-        following: Send = SAID[_MESSAGE][self.send_state] or self._may_say(_MESSAGE)
-        if following is _ENDED:
-            return False
+        following = SAID[_MESSAGE][self.send_state]
         outbox = self._outbox
-        if outbox.size >= config.send_buffer:
-            raise LocalProtocolError("the send buffer is full: wait for CallWritable before the next message")
+        if following is None or following is _ENDED or outbox.size >= config.send_buffer:
+            return False
         if plain:
             prefix, body = size.to_bytes(PREFIX, "big"), payload
         else:

@@ -96,7 +96,6 @@ class Http2Carrier:
         "_now",
         "_owner",
         "_peer_last_id",
-        "_queues",
         "_ready",
         "_strikes",
         "_tap",
@@ -106,6 +105,7 @@ class Http2Carrier:
         "flood",
         "peer_header_limit",
         "peer_stream_limit",
+        "queues",
     )
 
     def __init__(self, config: Config, owner: CarrierOwner, tap: Tap, *, client: bool) -> None:
@@ -120,7 +120,8 @@ class Http2Carrier:
         self._window = ReceiveWindow(config.connection_window)
         self.advances = Advances(config.abuse.unread_bytes, self._window)
         self._lanes: dict[int, Http2Lane] = {}
-        self._queues = SendQueues()
+        #: Who has something to frame: lanes see to it themselves.
+        self.queues = SendQueues()
         self._ready = False
         self._draining = False  # no stream is opened any more, by whichever side
         self._highest_peer_id = 0
@@ -147,13 +148,13 @@ class Http2Carrier:
     @property
     def waiting(self) -> int:
         """How many calls wait for a stream."""
-        return len(self._queues.opening)
+        return len(self.queues.opening)
 
     @property
     def backlog(self) -> int:
         """How many calls have something to frame, as far as windows allow."""
-        opening = len(self._queues.opening) if self._may_open() else 0
-        return opening + self._queues.servable(window=self._core.connection_window > 0)
+        opening = len(self.queues.opening) if self._may_open() else 0
+        return opening + self.queues.servable(window=self._core.connection_window > 0)
 
     @property
     def wants_read(self) -> bool:
@@ -173,14 +174,14 @@ class Http2Carrier:
 
     def calls(self) -> list[CallSide]:
         """The calls that are open or wait for a stream."""
-        return [lane.call for lane in (*self._lanes.values(), *self._queues.waiting())]
+        return [lane.call for lane in (*self._lanes.values(), *self.queues.waiting())]
 
     # --- what the connection commands -----------------------------------------------------------------------------
 
     def open_lane(self) -> Http2Lane:
         """A lane for a call of ours; it gets its stream when its headers are framed."""
         lane = Http2Lane(self, self._config.stream_window)
-        self._queues.await_stream(lane)
+        self.queues.await_stream(lane)
         return lane
 
     def go_away(self, last_id: int, code: ErrorCode, debug: bytes = b"") -> None:
@@ -194,7 +195,7 @@ class Http2Carrier:
     def stop_opening(self, reason: str, limit: Limit | None = None) -> None:
         """No new streams from here on; calls that wait for one end as unprocessed."""
         self._draining = True
-        for lane in self._queues.waiting():
+        for lane in self.queues.waiting():
             self._drop(lane, reason, unprocessed=True, limit=limit)
 
     def close(self, code: int, reason: str, origin: Origin, *, limit: Limit | None = None, goaway: bool = True) -> None:
@@ -214,13 +215,9 @@ class Http2Carrier:
 
     # --- what lanes ask for ---------------------------------------------------------------------------------------
 
-    def queue(self, lane: Http2Lane) -> None:
-        """The lane, which has a stream, has something to frame."""
-        self._queues.ready(lane)
-
     def withdraw(self, lane: Http2Lane) -> None:
         """The call ended before it had a stream (DUP-8)."""
-        self._queues.remove(lane)
+        self.queues.remove(lane)
         lane.over()
         self._owner._slots_changed()
 
@@ -380,7 +377,7 @@ class Http2Carrier:
         self.peer_stream_limit = values.get(SettingId.MAX_CONCURRENT_STREAMS, self.peer_stream_limit)
         if SettingId.INITIAL_WINDOW_SIZE in values:
             for lane in self._lanes.values():
-                self._queues.unblock(lane)
+                self.queues.unblock(lane)
         if not self._ready:
             self._ready = True
             self._owner._carrier_ready()
@@ -411,7 +408,7 @@ class Http2Carrier:
             lane.fail(code, f"a WINDOW_UPDATE of {increment} that the stream's window can not take")
             return
         self._core.window_update(lane, increment)
-        self._queues.unblock(lane)
+        self.queues.unblock(lane)
 
     def _on_goaway(self, frame: Frame) -> None:
         last_id = int.from_bytes(frame.payload[:4], "big") & MAX_ID
@@ -465,7 +462,7 @@ class Http2Carrier:
         return data
 
     def _frame_calls(self, now: float, max_bytes: int) -> None:
-        core, queues = self._core, self._queues
+        core, queues = self._core, self.queues
         while True:
             if queues.opening:  # before each turn, as if it were the first: the one before may have ended a stream
                 self._open_streams(now, max_bytes)
@@ -478,7 +475,7 @@ class Http2Carrier:
 
     def _open_streams(self, now: float, max_bytes: int) -> None:
         opened = False
-        core, queues = self._core, self._queues
+        core, queues = self._core, self.queues
         while queues.opening and self._may_open() and core.pending < max_bytes:
             lane = next(iter(queues.opening))
             if self._next_own_id > LAST_OPENED:
@@ -510,7 +507,7 @@ class Http2Carrier:
         if not SENDS[lane.state]:
             return
         core, turn = self._core, MAX_DATA
-        if not self._queues.servable(window=True):
+        if not self.queues.servable(window=True):
             turn *= -((core.pending - max_bytes) // (MAX_DATA + HEADER_SIZE))
         room = min(core.stream_window(lane), core.connection_window, turn)
         output = lane.call.pull(room, now)
@@ -532,11 +529,11 @@ class Http2Carrier:
                 return
             output = lane.call.pull(room, now)
         if not turn:
-            self._queues.ready(lane)
+            self.queues.ready(lane)
         elif core.stream_window(lane) <= 0:
-            self._queues.block(lane)
+            self.queues.block(lane)
         elif core.connection_window <= 0:
-            self._queues.hold(lane)
+            self.queues.hold(lane)
 
     def _own_end(self, lane: Http2Lane) -> None:
         if lane.step(_SEND_END) is _CLOSED:
@@ -561,7 +558,7 @@ class Http2Carrier:
     def _take_out(self, lane: Http2Lane) -> None:
         del self._lanes[lane.stream_id]
         if lane.place is not _AWAY:
-            self._queues.remove(lane)
+            self.queues.remove(lane)
         if lane.answer_induced:
             self.flood.answered()
         if self.advances.busy:
@@ -572,7 +569,7 @@ class Http2Carrier:
 
     def _drop(self, lane: Http2Lane, reason: str, *, unprocessed: bool = False, limit: Limit | None = None) -> None:
         call = lane.call
-        self._queues.remove(lane)
+        self.queues.remove(lane)
         lane.over()
         call.on_reset(ErrorCode.NO_ERROR, Origin.TRANSPORT, reason, unprocessed=unprocessed, limit=limit)
 

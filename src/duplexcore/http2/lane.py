@@ -79,7 +79,7 @@ class Http2Lane:
     def wants_write(self) -> None:
         # One that waits for a stream goes on waiting, one that is over is past it.
         if self.place is not _READY and SENDS[self.state]:
-            self._carrier.queue(self)
+            self._carrier.queues.ready(self)
 
     def consumed(self, size: int) -> None:
         # For each message: as `receiving`, without a call.
@@ -111,7 +111,7 @@ class Http2Lane:
             self._carrier.withdraw(self)
             return
         self.abort_code = code
-        self._carrier.queue(self)
+        self._carrier.queues.ready(self)
 
     # --- what the carrier drives ----------------------------------------------------------------------------------
 
