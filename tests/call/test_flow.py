@@ -50,6 +50,7 @@ def test_a_call_is_writable_below_the_mark_and_a_message_offered_then_is_taken_w
     before = call.fingerprint_state()
     with pytest.raises(LocalProtocolError, match="wait for CallWritable"):
         call.send_message(b"")
+    assert call.offer_message(b"") is False
     assert call.fingerprint_state() == before
     queued = 64 * KIB - 1 + 1024 * KIB + 5
     while not call.writable:
@@ -59,6 +60,12 @@ def test_a_call_is_writable_below_the_mark_and_a_message_offered_then_is_taken_w
         queued -= len(output.payload)
     assert queued < 64 * KIB
     assert owner.notes == ["writable"]  # once, as the mark is passed
+    assert call.offer_message(b"") is True
+    if side == "client":
+        call.half_close()
+    else:
+        call.finish()
+    assert call.offer_message(b"") is False
 
 
 @pytest.mark.req("FRM-5")

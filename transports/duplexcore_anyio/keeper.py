@@ -62,12 +62,13 @@ class Keeper(Generic[EngineT]):
 
     def _pass_on(self, engine: EngineT, most: int = -1) -> bool:
         """The engine's events, to whom they concern: all, or so many. Whether there may be more."""
-        while most and (event := engine.next_event()) is not None:
+        next_event = engine.next_event
+        while most and (event := next_event()) is not None:
             most -= 1
-            if isinstance(event, CallReadable):  # by far the most
+            if type(event) is CallReadable:  # by far the most
                 if (core := event.call.context) is not None:
                     core.on_readable()
-            elif isinstance(event, CallWritable):
+            elif type(event) is CallWritable:
                 if (core := event.call.context) is not None:
                     core.on_writable()
             else:

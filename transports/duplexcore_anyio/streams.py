@@ -33,27 +33,29 @@ class CallReader(ObjectReceiveStream[M]):
         """
         if self._closed:
             raise anyio.ClosedResourceError
-        payload = await self._core.take()
+        core = self._core
+        payload = await core.take()
         if payload is None:
-            await self._core.end_of_messages()
-        return self._decoded(payload)
+            await core.end_of_messages()
+        try:
+            return self._decode(payload)
+        except Exception as error:
+            raise core.undecodable(error) from error
 
     async def __anext__(self) -> M:
         if self._closed:
             raise anyio.ClosedResourceError
-        payload = await self._core.take()
+        core = self._core
+        payload = await core.take()
         if payload is None:
             try:
-                await self._core.end_of_messages()
+                await core.end_of_messages()
             except anyio.EndOfStream:
                 raise StopAsyncIteration from None
-        return self._decoded(payload)
-
-    def _decoded(self, payload: bytes) -> M:
-        try:
+        try:  # as above, without a call
             return self._decode(payload)
         except Exception as error:
-            raise self._core.undecodable(error) from error
+            raise core.undecodable(error) from error
 
     @property
     def was_compressed(self) -> bool:

@@ -154,7 +154,7 @@ class Http2Carrier:
     def backlog(self) -> int:
         """How many calls have something to frame, as far as windows allow."""
         opening = len(self.queues.opening) if self._may_open() else 0
-        return opening + self.queues.servable(window=self._core.connection_window > 0)
+        return opening + self.queues.servable(self._core.connection_window > 0)
 
     @property
     def wants_read(self) -> bool:
@@ -304,7 +304,7 @@ class Http2Carrier:
             lane.fail(ErrorCode.STREAM_CLOSED, "the peer sent HEADERS after the end of its side")
 
     def _hand_over(self, lane: Http2Lane, headers: HeaderList, end: bool, opening: Kind) -> None:
-        kind = lane.on_headers(headers, end, opening=opening)
+        kind = lane.on_headers(headers, end, opening)
         if kind is None:
             return
         if end:
@@ -468,7 +468,7 @@ class Http2Carrier:
                 self._open_streams(now, max_bytes)
             if core.pending >= max_bytes:
                 break
-            lane = queues.next(window=core.connection_window > 0)
+            lane = queues.next(core.connection_window > 0)
             if lane is None:
                 break
             self._frame_turn(lane, now, max_bytes)
@@ -492,7 +492,7 @@ class Http2Carrier:
             lane.step(_OPENED)
             self._lanes[lane.stream_id] = lane
             core.opened(lane)
-            core.send_headers(lane, output.fields, end=output.end)
+            core.send_headers(lane, output.fields, output.end)
             queues.ready(lane)
             opened = True
         if opened:
@@ -507,7 +507,7 @@ class Http2Carrier:
         if not SENDS[lane.state]:
             return
         core, turn = self._core, MAX_DATA
-        if not self.queues.servable(window=True):
+        if not self.queues.servable(True):
             turn *= -((core.pending - max_bytes) // (MAX_DATA + HEADER_SIZE))
         room = min(core.stream_window(lane), core.connection_window, turn)
         output = lane.call.pull(room, now)
@@ -515,12 +515,12 @@ class Http2Carrier:
             self._strikes.sent()
         while output is not None:
             if isinstance(output, bytes):
-                core.send_data(lane, output, MAX_DATA, end=False)
+                core.send_data(lane, output, MAX_DATA, False)
                 return
             if isinstance(output, Headers):
-                core.send_headers(lane, output.fields, end=output.end)
+                core.send_headers(lane, output.fields, output.end)
             else:
-                core.send_data(lane, output.payload, MAX_DATA, end=output.end)
+                core.send_data(lane, output.payload, MAX_DATA, output.end)
                 if not (output.more or output.end):
                     return
                 turn = room = 0  # what may follow is trailers

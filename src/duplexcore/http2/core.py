@@ -52,10 +52,10 @@ class Core(Protocol):
 
     # --- what is sent -------------------------------------------------------------------------------------------------
 
-    def send_headers(self, lane: Http2Lane, fields: Sequence[Field], *, end: bool) -> None:
+    def send_headers(self, lane: Http2Lane, fields: Sequence[Field], end: bool) -> None:
         """A header list, in as many frames as the peer's limit asks for."""
 
-    def send_data(self, lane: Http2Lane, payload: bytes | memoryview, longest: int, *, end: bool) -> None:
+    def send_data(self, lane: Http2Lane, payload: bytes | memoryview, longest: int, end: bool) -> None:
         """No more than windows allow, in frames of ``longest`` bytes, which the peer takes, and one of the rest. An
         empty one ends the stream, and needs no window (FLOW-8)."""
 

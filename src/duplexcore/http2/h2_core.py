@@ -169,11 +169,11 @@ class H2Core:
 
     # --- out ------------------------------------------------------------------------------------------------------
 
-    def send_headers(self, lane: Http2Lane, fields: Sequence[Field], *, end: bool) -> None:
+    def send_headers(self, lane: Http2Lane, fields: Sequence[Field], end: bool) -> None:
         self._encoder.list = fields
         self._h2.send_headers(lane.stream_id, _SENT, end_stream=end)
 
-    def send_data(self, lane: Http2Lane, payload: bytes | memoryview, longest: int, *, end: bool) -> None:
+    def send_data(self, lane: Http2Lane, payload: bytes | memoryview, longest: int, end: bool) -> None:
         if payload:
             whole = memoryview(payload)
             for at in range(0, len(payload), longest):

@@ -86,7 +86,7 @@ class HeaderList:
         self._end = False  # with END_STREAM or without,
         self._verdict = GOOD  # and the verdict
 
-    def verdict(self, kind: Kind, *, end: bool) -> Verdict:
+    def verdict(self, kind: Kind, end: bool) -> Verdict:
         """See `judge`."""
         if self._kind is not kind or self._end is not end:
             self._verdict = judge(self.block.fields, kind, end=end)

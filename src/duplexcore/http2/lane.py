@@ -141,10 +141,10 @@ class Http2Lane:
         self.state = following
         return following
 
-    def on_headers(self, headers: HeaderList, end: bool, *, opening: Kind) -> Kind | None:
+    def on_headers(self, headers: HeaderList, end: bool, opening: Kind) -> Kind | None:
         """Hands a header list to the call. What it was, None when it was refused as malformed."""
         kind = _TRAILERS if self.headers_seen else opening
-        verdict = headers.verdict(kind, end=end)
+        verdict = headers.verdict(kind, end)
         if verdict is not GOOD:
             if verdict.malformed:
                 self.fail(ErrorCode.PROTOCOL_ERROR, f"malformed headers: {verdict.malformed}")

@@ -94,7 +94,7 @@ class NativeCore:
 
     # --- out ------------------------------------------------------------------------------------------------------
 
-    def send_headers(self, lane: Http2Lane, fields: Sequence[Field], *, end: bool) -> None:
+    def send_headers(self, lane: Http2Lane, fields: Sequence[Field], end: bool) -> None:
         block, most = self._encoder.encode(fields), self.max_frame_size
         size = len(block)
         if size <= most:  # as `_frame`, without a call: every call has two or three of these and of the next
@@ -107,7 +107,7 @@ class NativeCore:
             last = END_HEADERS if at + most >= len(block) else 0
             self._frame(FrameType.CONTINUATION << 8 | last, lane.stream_id, block[at : at + most])
 
-    def send_data(self, lane: Http2Lane, payload: bytes | memoryview, longest: int, *, end: bool) -> None:
+    def send_data(self, lane: Http2Lane, payload: bytes | memoryview, longest: int, end: bool) -> None:
         size = len(payload)
         self.connection_window -= size
         lane.peer_window -= size

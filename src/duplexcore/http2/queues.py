@@ -53,7 +53,7 @@ class SendQueues:
         """The lanes that wait for a stream, the oldest first."""
         return list(self.opening)
 
-    def servable(self, *, window: bool) -> int:
+    def servable(self, window: bool) -> int:
         """How many lanes can be served; ``window``: the connection's is open."""
         return len(self._ready) + (len(self._held) if window else 0)
 
@@ -101,7 +101,7 @@ class SendQueues:
             del self._held[lane]
         lane.place = _AWAY
 
-    def next(self, *, window: bool) -> Http2Lane | None:
+    def next(self, window: bool) -> Http2Lane | None:
         """Takes out the lane whose turn it is: those first that the connection's window held up, once it is open."""
         if window and self._held:
             lane, _ = self._held.popitem(last=False)
