@@ -14,6 +14,8 @@ from duplexcore import ClientConfig, Frame, FrameType, ServerConfig
 from duplexcore.rpc import ClientStreamingMethod, DuplexMethod, ServerStreamingMethod, UnaryMethod
 from duplexcore_anyio import Channel, DuplexServerCall, Router, ServerContext, connect, memory_link, serve, serve_stream
 
+#: Of a sum of seconds since the machine's start, less these: what is left may be that much more or less than was given.
+ROUNDING = 1e-6
 HELLO = UnaryMethod("/transport.Test/Hello", bytes, bytes)
 COUNT = ServerStreamingMethod("/transport.Test/Count", bytes, bytes)
 SUM = ClientStreamingMethod("/transport.Test/Sum", bytes, bytes)

@@ -13,10 +13,7 @@ import trio.testing
 
 from duplexcore import RpcError, StatusCode
 from duplexcore_anyio import Channel, DuplexServerCall, Router, ServerContext, connect, serve
-from tests.support.transport import HELLO, TALK, Tape, echo, four_kinds, joined, over_tcp
-
-#: Of a sum of seconds since the machine's start, less these: what is left may be that much more than was given.
-ROUNDING = 1e-6
+from tests.support.transport import HELLO, ROUNDING, TALK, Tape, echo, four_kinds, joined, over_tcp
 
 #: The test's own bound is a scope that its calls see.
 in_a_scope = pytest.mark.parametrize("backend", ["asyncio", "asyncio+stream", "trio"])
