@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
+from duplexcore import ClientConfig
 from duplexcore.http2 import carrier
 from duplexcore.testing.sim import twin
 from duplexcore.testing.sim.policies import Policy, PrngChooser
 from duplexcore.testing.sim.properties import ALL, COSTLY, PropertyError
+from duplexcore.testing.sim.properties.endings import P9, P37
 from duplexcore.testing.sim.properties.oracle import Oracle
+from duplexcore.testing.sim.scripts import CallScript
+from duplexcore.testing.sim.simulation import Scenario, Simulation
 from duplexcore.testing.sim.targets import EngineOptions, EngineTarget
 from duplexcore.testing.sim.twin import TwinTarget
 
@@ -39,6 +43,15 @@ def test_the_costly_properties_hold_where_settings_change() -> None:
     for seed in range(1_000_045, 1_000_070):
         tuned += target(PrngChooser(seed, Policy.MIX)).scenario.tunes
     assert tuned
+
+
+def test_what_is_behind_a_message_above_the_limit_ends_no_call() -> None:
+    """P9, P37: both may come in one read, and the message is what ends the call."""
+    client = ClientConfig(max_receive_message_size=2)
+    for script in (CallScript(responses=(3,)), CallScript(responses=(40_000,), aborts=True)):
+        scenario = Scenario(calls=(script,), client=client)
+        for seed in range(100):
+            Simulation(scenario, PrngChooser(seed), [P9(), P37()]).run()
 
 
 def test_the_same_choices_give_the_same_run_in_another_process() -> None:

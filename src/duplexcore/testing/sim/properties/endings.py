@@ -27,6 +27,10 @@ class Streams(Property):
     def client_of(self, stream: int) -> ClientApp | None:
         return next((app for app in self.sim.clients if app.call is not None and stream_of(app) == stream), None)
 
+    def _too_long(self, app: ClientApp) -> bool:
+        """Whether a message may be above the client's limit: it ends the call before what is behind it in one read."""
+        return max(app.script.responses, default=0) > self.sim.scenario.client.max_receive_message_size
+
 
 class P9(Streams):
     """Trailers that reach a call which goes on end it with their status, and a following RST_STREAM(NO_ERROR) changes
@@ -42,7 +46,7 @@ class P9(Streams):
 
     def on_arrived(self, side: Side, frame: Frame) -> None:
         app = self.client_of(frame.stream) if side is self.sim.client else None
-        if app is None or app.script.single_response or is_tight(self.sim.scenario):
+        if app is None or app.script.single_response or is_tight(self.sim.scenario) or self._too_long(app):
             return  # there the oracle knows which end it is
         if frame.type == HEADERS:
             self._ends = bool(frame.flags & ES)
@@ -103,7 +107,7 @@ class P37(Streams):
         if side is not self.sim.client or frame.type != RST or int.from_bytes(frame.payload, "big") != ErrorCode.CANCEL:
             return
         app = self.client_of(frame.stream)
-        if app is not None and app.ended is None:
+        if app is not None and app.ended is None and not self._too_long(app):
             late = app.call.deadline is not None and side.now >= app.call.deadline
             self._expected = app, StatusCode.DEADLINE_EXCEEDED if late else StatusCode.CANCELLED
 
