@@ -21,6 +21,7 @@ def test_a_planted_fault_is_found(name: str) -> None:
     with package(patch) as folder:
         found = hunted(folder, seed=0, runs=20_000, seconds=SECONDS, calm=name in CALM)
     assert found.number is not None, f"nothing in {found.runs} runs"
+    assert "NameError" not in found.message, "the patch names what its module does not have"
 
 
 @pytest.mark.parametrize("name", NEUTRAL)
