@@ -9,11 +9,12 @@ import pytest
 
 from duplexcore.testing.sim import shrinking
 from duplexcore.testing.sim.choosing import Chooser, Tape, TapeChooser
+from duplexcore.testing.sim.mirrored import mirrored
 from duplexcore.testing.sim.policies import PrngChooser
 from duplexcore.testing.sim.properties import P2, PropertyError
 from duplexcore.testing.sim.shrinking import Target, shrink
-from duplexcore.testing.sim.smaller import WAYS, Now, Plan
-from duplexcore.testing.sim.targets import EngineTarget
+from duplexcore.testing.sim.smaller import WAYS, Now, Plan, Run
+from duplexcore.testing.sim.targets import EngineOptions, EngineTarget
 from duplexcore.testing.sim.turns import TurnChooser, TurnRecorder
 
 from .planted import overtaken
@@ -79,6 +80,18 @@ def two_at_once(chooser: Chooser) -> None:
         raise PropertyError("T4", "both")
 
 
+def one_for_two(chooser: Chooser) -> None:
+    """Fails where one side says two messages and the other one, by their sizes."""
+    said = []
+    for kind in ("requests", "responses"):
+        said.append([chooser.choose(9, "size", ()) for _ in range(chooser.choose(4, kind, ()))])
+    steps = {"[[6, 7], [1]]": 2, "[[1], [6, 7]]": 4}.get(str(said), 0)
+    for _ in range(steps):
+        acts(chooser, ("c0 writer",))
+    if steps:
+        raise PropertyError("T8", "one for two")
+
+
 def no_steps(chooser: Chooser) -> None:
     """A tape and nothing else: fails when two 3s come, whatever is between them."""
     threes = sum(chooser.choose(5, "number", ()) == 3 for _ in range(12))
@@ -128,6 +141,22 @@ def test_chance_changes_two_things_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert shrink(two_at_once, (1, 1))[1] == (3, 3)
     monkeypatch.setattr(shrinking, "strays", by_no_chance)
     assert shrink(two_at_once, (1, 1))[1] == (1, 1)
+
+
+def test_what_the_server_says_may_take_fewer_steps_of_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shrink(one_for_two, (1, 1, 2, 6, 7))[1] == (2, 6, 7, 1, 1)
+    monkeypatch.setattr(shrinking, "mirrored", by_no_chance)
+    assert shrink(one_for_two, (1, 1, 2, 6, 7))[1] == (1, 1, 2, 6, 7)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_mirrored_run_has_responses_for_requests(seed: int) -> None:
+    target = EngineTarget(EngineOptions(features=False))
+    first = TurnRecorder(PrngChooser(seed))
+    calls = target(first).scenario.calls
+    (plan,) = mirrored(lambda: Run(first.tape, first.turns))
+    others = target(plan.chooser()).scenario.calls
+    assert [(call.responses, call.requests) for call in others] == [(call.requests, call.responses) for call in calls]
 
 
 def by_no_chance(now: Now) -> Iterator[Plan]:

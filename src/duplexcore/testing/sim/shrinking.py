@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from .choosing import Chooser, Tape, TapeChooser
+from .mirrored import mirrored
 from .properties import PropertyError
 from .smaller import WAYS, Plan, Run, Way, strays
 from .turns import TooLongError, TurnRecorder
@@ -49,8 +50,10 @@ def shrink(
     if failed is None:
         raise ValueError("this tape does not fail")
     search = _Search(target, failed, budget, kind, progress)
-    while search.leads(WAYS) or search.leads([strays]):
-        pass
+    search.goes_on()
+    search.goes_round(mirrored)
+    while search.leads([strays]):
+        search.goes_on()
     return search.best.error, search.best.run.tape
 
 
@@ -65,33 +68,51 @@ class _Search:
         kind: Callable[[PropertyError], object],
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self.best = best
+        self.best = self._now = best
         self._target = target
         self._kind = kind
         self._budget = budget
         self._progress = progress
         self._seen: set[Plan] = set()
 
+    def goes_on(self) -> None:
+        """Until no way leads further."""
+        while self.leads(WAYS):
+            pass
+
+    def goes_round(self, way: Way) -> None:
+        """By what may be larger at first, each until no way leads further."""
+        for plan in way(lambda: self.best.run):
+            if len(self._seen) < self._budget and (found := self._tried(plan)) is not None:
+                self._now = found
+                self.goes_on()
+                self._now = self.best
+
     def leads(self, ways: Sequence[Way]) -> bool:
         """Whether these ways, one after the other, have led to a smaller run."""
-        before = self.best
+        before = self._now
         for way in ways:
-            for plan in way(lambda: self.best.run):
-                if plan in self._seen:
-                    continue
+            for plan in way(lambda: self._now.run):
                 if len(self._seen) >= self._budget:
                     return False
-                self._seen.add(plan)
-                self._try(plan)
-        return self.best is not before
+                found = self._tried(plan, len(self._now.run.turns))
+                if found is not None and found.run.size < self._now.run.size:
+                    self._now = found
+        return self._now is not before
 
-    def _try(self, plan: Plan) -> None:
-        best = self.best
-        found = _failed(self._target, plan.chooser(), len(best.run.turns))
-        if found is not None and self._kind(found.error) == self._kind(best.error) and found.run.size < best.run.size:
+    def _tried(self, plan: Plan, most: int | None = None) -> Failed | None:
+        """The run of a plan, with so many turns at most, if it fails as the others do and has not been tried."""
+        if plan in self._seen:
+            return None
+        self._seen.add(plan)
+        found = _failed(self._target, plan.chooser(), most)
+        if found is not None and self._kind(found.error) != self._kind(self.best.error):
+            found = None
+        if found is not None and found.run.size < self.best.run.size:
             self.best = found
         if self._progress is not None:
             self._progress(len(self._seen), self.best.run.steps)
+        return found
 
 
 def trimmed(tape: Tape) -> Tape:

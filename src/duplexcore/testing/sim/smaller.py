@@ -219,7 +219,7 @@ def smaller_numbers(now: Now) -> Iterator[Plan]:
         at += 1
 
 
-#: In this order, until none leads further; then it is time for `strays`.
+#: In this order, until none leads further; then it is time for `mirrored`, once, and for `strays`.
 WAYS: Final[Sequence[Way]] = (
     without_a_number,
     fewer_turns,
