@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -54,17 +55,20 @@ def test_what_is_behind_a_message_above_the_limit_ends_no_call() -> None:
             Simulation(scenario, PrngChooser(seed), [P9(), P37()]).run()
 
 
-def test_the_same_choices_give_the_same_run_in_another_process() -> None:
-    """P49, run by run."""
+@pytest.fixture
+def twins() -> Iterator[TwinTarget]:
     target = TwinTarget()
-    try:
-        for seed in range(10):
-            target(PrngChooser(seed))
-    finally:
-        target.twin.close()
+    yield target
+    target.twin.close()
 
 
-def test_the_other_process_is_changed_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_choices_give_the_same_run_in_another_process(twins: TwinTarget) -> None:
+    """P49, run by run."""
+    for seed in range(10):
+        twins(PrngChooser(seed))
+
+
+def test_the_other_process_is_changed_now_and_then(twins: TwinTarget, monkeypatch: pytest.MonkeyPatch) -> None:
     """P49: two strings in a set have the same order in half of all processes."""
     seeds: list[str] = []
     popen: Any = subprocess.Popen
@@ -76,22 +80,14 @@ def test_the_other_process_is_changed_now_and_then(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(twin, "TRUSTED", 2)
     monkeypatch.setattr(subprocess, "Popen", begin)
     monkeypatch.setenv("PYTHONHASHSEED", "2")
-    target = TwinTarget()
-    try:
-        for seed in range(5):
-            target(PrngChooser(seed))
-    finally:
-        target.twin.close()
+    for seed in range(5):
+        twins(PrngChooser(seed))
     assert seeds == ["1", "3", "4"]
 
 
-def test_what_depends_on_the_process_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_depends_on_the_process_is_noticed(twins: TwinTarget, monkeypatch: pytest.MonkeyPatch) -> None:
     """P49 can fail: here, and not in the other process, frames are smaller."""
     monkeypatch.setattr(carrier, "MAX_DATA", 100)
-    target = TwinTarget()
-    try:
-        with pytest.raises(PropertyError, match="P49"):
-            for seed in range(20):
-                target(PrngChooser(seed))
-    finally:
-        target.twin.close()
+    with pytest.raises(PropertyError, match="P49"):
+        for seed in range(20):
+            twins(PrngChooser(seed))
