@@ -78,7 +78,7 @@ class ClientCore(CallCore[ClientCall]):
     def send_only(self, payload: bytes) -> None:
         """The one request of the method, and the half-close. Raises `MessageTooLargeError`."""
         self.said_all = True
-        if self.engine.offer_message(payload):
+        if self.engine.send_message(payload):
             self.engine.half_close()
         if self._told != self.driver.turn:
             self.tell()
@@ -96,8 +96,7 @@ class ClientCore(CallCore[ClientCall]):
             self.driver.wake_writer()
 
     def leave(self) -> None:
-        if self.engine.ended is None:
-            self.cancel()
+        self.cancel()
         CallCore.leave(self)
 
     def source_failed(self) -> None:

@@ -44,7 +44,7 @@ class ServerCore(CallCore[ServerCall]):
 
     def respond(self, payload: bytes) -> None:
         """The one response of a method: there is room for it. After the call's end it does nothing."""
-        self.engine.offer_message(payload, self.compress_next)
+        self.engine.send_message(payload, self.compress_next)
 
     async def end_of_messages(self) -> NoReturn:
         if self.engine.ended is not None:
